@@ -1,0 +1,1 @@
+"""What client and relay share: bytes in, bytes out."""

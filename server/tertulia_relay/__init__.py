@@ -1,0 +1,1 @@
+"""The relay: keeps ciphertext in order and learns as little as possible."""

@@ -1,0 +1,1 @@
+"""What a circle adds to MLS (docs/protocol)."""

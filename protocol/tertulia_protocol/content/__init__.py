@@ -1,0 +1,1 @@
+"""What members say: typed, versioned objects, and how edits merge."""

@@ -1,0 +1,1 @@
+"""The relay's rules, without HTTP and without SQL."""

@@ -1,0 +1,1 @@
+"""HTTP: limits, frames, the long poll."""

@@ -1,0 +1,1 @@
+"""Where segments, entries, blobs and codes are kept."""

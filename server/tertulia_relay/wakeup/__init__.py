@@ -1,0 +1,1 @@
+"""Tells waiting readers that a segment grew."""

@@ -1,0 +1,5 @@
+"""The command ``tertulia``."""
+
+
+def main() -> None:
+    """Run the command."""

@@ -1,0 +1,5 @@
+"""The command ``tertulia-relay``."""
+
+
+def main() -> None:
+    """Run the command."""
