@@ -1,0 +1,135 @@
+"""What can go wrong at the relay: its leaves of the tree in :mod:`tertulia_protocol.errors`.
+
+::
+
+    UsageError
+    ├── MissingDirectoryError   relay.not_found
+    ├── ExistsError             relay.exists
+    ├── ConfigError             relay.config
+    ├── AddressError            relay.address
+    ├── NoAddressError          relay.no_address
+    └── PortInUseError          relay.port_in_use
+    StorageError
+    ├── KeyFileError            relay.key
+    ├── PermissionsError        relay.permissions
+    ├── AlreadyRunningError     relay.running
+    ├── SchemaNewerError        relay.schema_newer
+    ├── SchemaMissingError      relay.schema_missing
+    ├── DamagedError            relay.damaged
+    ├── BusyStoreError          relay.busy
+    └── DiskFullError           relay.disk_full
+
+Who reads these is the operator. None ever carries a byte of a request.
+"""
+
+from __future__ import annotations
+
+from tertulia_protocol.errors import InternalError, StorageError, UsageError
+
+
+class MissingDirectoryError(UsageError):
+    """There is no relay in {path}."""
+
+    code = "relay.not_found"
+    next = "Make one with: tertulia-relay init {path}"
+
+
+class ExistsError(UsageError):
+    """There is already a relay, or a part of one, in {path}."""
+
+    code = "relay.exists"
+    kept = "Nothing was changed; a relay's key is never overwritten."
+    next = "Choose another directory, or use the relay that is there."
+
+
+class ConfigError(UsageError):
+    """The configuration {path} has a mistake: {problem}."""
+
+    code = "relay.config"
+    next = "Correct {key} in {path} and try again."
+
+
+class AddressError(UsageError):
+    """The relay cannot use the address {address}: {problem}."""
+
+    code = "relay.address"
+    next = "Set uri in relay.toml to the https or onion address that people use, and listen to HOST:PORT."
+
+
+class NoAddressError(UsageError):
+    """It is not known at which address people reach this relay."""
+
+    code = "relay.no_address"
+    next = "Set uri in relay.toml, start the relay first, or give --uri."
+
+
+class PortInUseError(UsageError):
+    """Another program already listens on {address}."""
+
+    code = "relay.port_in_use"
+    next = "Stop that program or choose another address with --listen or in relay.toml."
+
+
+class KeyFileError(StorageError):
+    """The relay's key {path} cannot be used: {problem}."""
+
+    code = "relay.key"
+    next = "Put the right key file back from your backup. A relay with another key is another relay."
+
+
+class PermissionsError(StorageError):
+    """Other users of this machine can reach {path}."""
+
+    code = "relay.permissions"
+    next = "Run: chmod go= {path}"
+
+
+class AlreadyRunningError(StorageError):
+    """A relay is already running in {path}."""
+
+    code = "relay.running"
+    next = "Stop it first; one process serves a directory."
+
+
+class SchemaNewerError(StorageError):
+    """The database was written by a newer version of tertulia-relay."""
+
+    code = "relay.schema_newer"
+    next = "Install the newest version of Tertulia and try again."
+
+
+class SchemaMissingError(StorageError):
+    """The database of the relay is missing or empty."""
+
+    code = "relay.schema_missing"
+    next = "Put the database back from your backup, or make a new relay with: tertulia-relay init"
+
+
+class DamagedError(StorageError):
+    """The database of the relay is damaged."""
+
+    code = "relay.damaged"
+    next = "Stop the relay and put the database back from your backup."
+
+
+class BusyStoreError(StorageError):
+    """The database of the relay is busy."""
+
+    code = "relay.busy"
+    next = "Try again in a moment."
+
+
+class DiskFullError(StorageError):
+    """The disk is full."""
+
+    code = "relay.disk_full"
+    kept = "What was already acknowledged is kept."
+    next = "Free some space on the volume of the relay; it goes on by itself."
+
+
+class StoppedError(InternalError):
+    """A part of the relay stopped by itself: {part}."""
+
+    code = "relay.stopped"
+    kept = "What was already acknowledged is kept."
+    next = "Start the relay again; if it happens again, report it with the code above."
