@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 PY := $(BIN)/python
 
 # Wheels only: an sdist would be built in an environment whose contents no hash covers.
-PIP_LOCKED := $(PY) -m pip --disable-pip-version-check --no-input install --quiet --require-hashes --only-binary=:all:
+PIP_LOCKED := $(PY) -m pip --disable-pip-version-check --no-input install --quiet --quiet --require-hashes --only-binary=:all:
 
 # Keyed on contents, not on times: a switch of branches that changes no lock costs nothing.
 key = $(shell cat $(1) | cksum | tr ' ' -)
@@ -42,8 +42,12 @@ $(LOCK_STAMP): | $(PY)
 
 # No isolated build: it would fetch hatchling without a hash; test.txt holds it.
 $(STAMP): $(LOCK_STAMP)
-	$(PY) -m pip --disable-pip-version-check install --quiet --no-index --no-build-isolation --no-deps -e .
+	$(PY) -m pip --disable-pip-version-check install --quiet --quiet --no-index --no-build-isolation --no-deps -e .
 	@rm -f $(VENV)/.ready-* && touch $@
+
+.PHONY: teeth
+teeth: $(STAMP) ## Switch off one security check at a time; its test must fail. ONLY= takes the beginning of a rule's id.
+	@$(PY) -m tests.support.teeth $(if $(ONLY),--only $(ONLY))
 
 .PHONY: lock
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
