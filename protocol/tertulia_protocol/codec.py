@@ -55,11 +55,13 @@ class Reader:
     def raw(self, length: int) -> bytes:
         """Read exactly ``length`` bytes. :raises DecodeError: fewer are left."""
         start = self.position
-        stop = start + length
-        if stop > self._end:
-            raise DecodeError(f"{length} bytes wanted, {self._end - start} left", position=start)
-        self.position = stop
-        return self._data[start:stop]
+        self._skip(length)
+        return self._data[start : self.position]
+
+    def _skip(self, length: int) -> None:
+        if length > self._end - self.position:
+            raise DecodeError(f"{length} bytes wanted, {self._end - self.position} left", position=self.position)
+        self.position += length
 
     def u8(self) -> int:
         """Read a uint8. :raises DecodeError: at the end."""
@@ -101,19 +103,22 @@ class Reader:
 
     def vector(self, decode: Callable[[Reader], T]) -> tuple[T, ...]:
         """Read ``T<V>``; ``decode`` reads one element. :raises DecodeError: an element crosses the vector's end."""
-        start = self.position
-        inner = Reader(self.opaque())
-        offset = self.position - inner._end
+        inner = self._sub(self.varint())
         items: list[T] = []
-        while inner.position < inner._end:
+        while inner.remaining:
             before = inner.position
-            try:
-                items.append(decode(inner))
-            except DecodeError as error:
-                raise DecodeError(f"in a vector: {error.detail}", position=start) from error
+            items.append(decode(inner))
             if inner.position == before:
-                raise DecodeError("an element of a vector is empty", position=offset + before)
+                raise DecodeError("an element of a vector is empty", position=before)
         return tuple(items)
+
+    def _sub(self, length: int) -> Reader:
+        """Skip ``length`` bytes and return a reader of them alone; positions keep counting from this reader's start."""
+        start = self.position
+        self._skip(length)
+        inner = Reader(self._data)
+        inner.position, inner._end = start, self.position
+        return inner
 
     def optional(self, decode: Callable[[Reader], T]) -> T | None:
         """Read ``optional<T>``. :raises DecodeError: the presence octet is neither 0 nor 1, or the value is bad."""

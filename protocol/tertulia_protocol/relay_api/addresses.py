@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urlsplit
@@ -15,22 +16,41 @@ from tertulia_protocol.signing import is_valid_key
 
 ENROLMENT_PREFIX = "tertulia-relay:"
 CODE_LENGTH = 16
+MAX_URI = 255
+PLAIN_URI = re.compile(r"[a-z]+://[A-Za-z0-9._~:\[\]-]+(/[A-Za-z0-9._~/-]*)?")
 
 
 def check_uri(uri: str) -> None:
     """Check that a relay may be reached at ``uri``: https, or http to an onion service or to this machine.
 
-    :raises DecodeError: anything else, or a user name, a query or a fragment in it.
+    :raises DecodeError: anything else, or a user name, a query or a fragment in it, or more than 255 characters.
     """
+    check_plain(uri)
     try:
         parts = urlsplit(uri)
         host, _ = parts.hostname or "", parts.port
     except ValueError as error:
         raise DecodeError("a relay address is not a URI") from error
-    plain = not (parts.username or parts.password or parts.query or parts.fragment)
-    if uri != uri.strip() or not uri.isascii() or not host or not plain:
+    if not host:
+        raise DecodeError("a relay address has no host")
+    check_transport(parts.scheme, host)
+
+
+def check_plain(uri: str) -> None:
+    """Check that ``uri`` has only characters that every parser reads alike.
+
+    Parsers disagree about ``@``, backslashes and white space (some drop line ends in the middle of a host), and a
+    card separates the key with ``#``: none of them belongs into a relay's address.
+
+    :raises DecodeError: another character, or more than 255 of them.
+    """
+    if len(uri) > MAX_URI or not PLAIN_URI.fullmatch(uri):
         raise DecodeError("a relay address must be a plain URI")
-    if parts.scheme == "https" or (parts.scheme == "http" and (host.endswith(".onion") or _is_loopback(host))):
+
+
+def check_transport(scheme: str, host: str) -> None:
+    """Check that bytes to ``host`` are protected on their way. :raises DecodeError: they are not."""
+    if scheme == "https" or (scheme == "http" and (host.endswith(".onion") or _is_loopback(host))):
         return
     raise DecodeError("a relay address must be https, or http to an onion service or to this machine")
 

@@ -1,4 +1,4 @@
-"""What a relay keeps and signs: segment configurations, positions, heads (docs/protocol, "Segments" and "The chain")."""
+"""What a relay keeps and signs: segment configurations, positions, heads (docs/protocol, "Segments", "The chain")."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, IntFlag
 from typing import Self
 
@@ -76,7 +76,7 @@ class NoArgs:
     """INFO, FREEZE and DROP take nothing."""
 
     @classmethod
-    def decode(cls, reader: Reader) -> Self:
+    def decode(cls, reader: Reader) -> Self:  # noqa: ARG003 - every struct is read this way
         """Read nothing."""
         return cls()
 
@@ -262,13 +262,13 @@ class BlobDelArgs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request. ``signature`` is 64 zero bytes where no key applies."""
+    """One request. ``signature`` is 64 zero bytes where no key applies. ``args`` may hold a code or a secret."""
 
     op: int
     segment_id: bytes = NO_SEGMENT
     nonce: bytes
-    args: bytes = b""
-    payload: bytes = b""
+    args: bytes = field(default=b"", repr=False)
+    payload: bytes = field(default=b"", repr=False)
     signature: bytes = NO_SIGNATURE
     version: int = 1
 

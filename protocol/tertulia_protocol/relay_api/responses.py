@@ -182,7 +182,7 @@ class RelayLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayInfo:
-    """Body of INFO, signed by the relay: who it is, which protocol it speaks, the day, its limits, its token issuers."""
+    """Body of INFO, signed by the relay: who it is, which protocol it speaks, the day, its limits, its issuers."""
 
     relay_pk: bytes
     protocol_min: int
