@@ -12,13 +12,17 @@
     StorageError
     ├── KeyFileError            relay.key
     ├── PermissionsError        relay.permissions
+    ├── OwnerError              relay.owner
+    ├── FilesError              relay.files
     ├── AlreadyRunningError     relay.running
-    ├── SchemaNewerError        relay.schema_newer
     ├── SchemaMissingError      relay.schema_missing
+    ├── SchemaUnknownError      relay.schema_unknown
     ├── DamagedError            relay.damaged
-    ├── BusyStoreError          relay.busy
-    └── DiskFullError           relay.disk_full
+    └── LowDiskError            relay.low_disk
+    InternalError
+    └── StoppedError            relay.stopped
 
+The leaves about the database while it is in use (full disk, newer schema) are in ``storage/errors.py``.
 Who reads these is the operator. None ever carries a byte of a request.
 """
 
@@ -84,18 +88,25 @@ class PermissionsError(StorageError):
     next = "Run: chmod go= {path}"
 
 
+class OwnerError(StorageError):
+    """{path} belongs to another user of this machine."""
+
+    code = "relay.owner"
+    next = "Run the command as the user {owner}: files made by another user would stop the relay."
+
+
+class FilesError(StorageError):
+    """The relay cannot read or write its files: {problem}."""
+
+    code = "relay.files"
+    next = "Check the path, the permissions and the disk, and try again."
+
+
 class AlreadyRunningError(StorageError):
     """A relay is already running in {path}."""
 
     code = "relay.running"
     next = "Stop it first; one process serves a directory."
-
-
-class SchemaNewerError(StorageError):
-    """The database was written by a newer version of tertulia-relay."""
-
-    code = "relay.schema_newer"
-    next = "Install the newest version of Tertulia and try again."
 
 
 class SchemaMissingError(StorageError):
@@ -105,6 +116,13 @@ class SchemaMissingError(StorageError):
     next = "Put the database back from your backup, or make a new relay with: tertulia-relay init"
 
 
+class SchemaUnknownError(StorageError):
+    """The database has a form that this version of tertulia-relay does not know."""
+
+    code = "relay.schema_unknown"
+    next = "Start the relay once to bring an older database up to date; for a newer one install the newest Tertulia."
+
+
 class DamagedError(StorageError):
     """The database of the relay is damaged."""
 
@@ -112,19 +130,11 @@ class DamagedError(StorageError):
     next = "Stop the relay and put the database back from your backup."
 
 
-class BusyStoreError(StorageError):
-    """The database of the relay is busy."""
+class LowDiskError(StorageError):
+    """Only {free} MiB are free on the volume of the relay."""
 
-    code = "relay.busy"
-    next = "Try again in a moment."
-
-
-class DiskFullError(StorageError):
-    """The disk is full."""
-
-    code = "relay.disk_full"
-    kept = "What was already acknowledged is kept."
-    next = "Free some space on the volume of the relay; it goes on by itself."
+    code = "relay.low_disk"
+    next = "Free some space; a full disk stops everybody from writing."
 
 
 class StoppedError(InternalError):

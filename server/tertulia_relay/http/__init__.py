@@ -1,1 +1,1 @@
-"""HTTP: limits, frames, the long poll."""
+"""HTTP: one endpoint, and every limit that holds before a request is parsed."""

@@ -1,0 +1,85 @@
+"""Every open connection, how long it may stay in its present phase, and who gives way when there are too many."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from typing import Protocol
+
+from tertulia_relay.http.limits import is_overdue
+
+
+class Phase(Enum):
+    """What a connection is doing."""
+
+    IDLE = "waits for the next request"
+    HEADER = "a request's header is arriving"
+    REQUEST = "a request is being read, answered or its answer sent"
+
+
+class Line(Protocol):
+    """One connection, as the register sees it."""
+
+    phase: Phase
+    deadline: float
+
+    def abort(self) -> None:
+        """Drop the connection now, with whatever it still had to send."""
+        ...
+
+
+SWEEP_SECONDS = 0.25
+
+
+class Register:
+    """The open connections of one process.
+
+    Deadlines are kept by one sweep over all connections: a timer per phase and connection would cost more than the
+    requests themselves, and a connection that is closing but never reads its answer is dropped just the same.
+    """
+
+    def __init__(self, limit: int) -> None:
+        """:param limit: the most connections at once."""
+        self.limit = limit
+        self._lines: dict[Line, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def is_full(self) -> bool:
+        """Answer whether one more connection is too many."""
+        return len(self._lines) >= self.limit
+
+    def add(self, line: Line) -> bool:
+        """Admit a connection; answer False if there is no room and nobody gives way."""
+        if self.is_full():
+            weakest = self._weakest()
+            if weakest is None:
+                return False
+            self.remove(weakest)
+            weakest.abort()
+        self._lines[line] = None
+        return True
+
+    def remove(self, line: Line) -> None:
+        """Forget a connection that ended. Safe to call twice."""
+        self._lines.pop(line, None)
+
+    def _weakest(self) -> Line | None:
+        # Without this, whoever opens connections and sends nothing keeps everybody else out. An unfinished header goes
+        # first (a client at work needs a moment for it), then the connection that would end soonest anyway.
+        waiting = [line for line in self._lines if line.phase is not Phase.REQUEST]
+        return min(waiting, key=lambda line: (line.phase is Phase.IDLE, line.deadline), default=None)
+
+    def sweep(self, now: float) -> None:
+        """Drop every connection whose time is up."""
+        for line in [line for line in self._lines if is_overdue(line.deadline, now)]:
+            self.remove(line)
+            line.abort()
+
+    async def keep_sweeping(self) -> None:
+        """Sweep until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            self.sweep(loop.time())
