@@ -25,3 +25,17 @@ class SchemaTooNewError(DatabaseError):
 
     code = "relay.storage.newer"
     next = "Install the version of Tertulia that wrote it, or a newer one."
+
+
+class DatabaseBusyError(DatabaseError):
+    """The relay's database is in use by something else."""
+
+    code = "relay.storage.busy"
+    next = "Stop whatever else has the database open; the relay goes on by itself."
+
+
+class DatabaseDamagedError(DatabaseError):
+    """The relay's database is damaged, or is no database."""
+
+    code = "relay.storage.damaged"
+    next = "Stop the relay and put the database back from your backup."
