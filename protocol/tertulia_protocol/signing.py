@@ -7,6 +7,7 @@ so a signature made for one use can never be shown for another.
 from __future__ import annotations
 
 from enum import Enum
+from functools import lru_cache
 
 from nacl.bindings import crypto_core_ed25519_is_valid_point
 from nacl.exceptions import BadSignatureError
@@ -44,7 +45,13 @@ class Label(Enum):
 
 def is_valid_key(key: bytes) -> bool:
     """Answer whether ``key`` (32 bytes) is a point of the prime-order group in its one encoding."""
-    return len(key) == KEY_LENGTH and bool(crypto_core_ed25519_is_valid_point(key))
+    return len(key) == KEY_LENGTH and _is_valid_point(key)
+
+
+@lru_cache(maxsize=4096)
+def _is_valid_point(key: bytes) -> bool:
+    # Nearly as dear as a verification, and the same few keys come again and again; they are public.
+    return bool(crypto_core_ed25519_is_valid_point(key))
 
 
 class SigningSeed:
