@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tertulia_protocol.relay_api import limits
+from tertulia_protocol.relay_api.limits import FREEZE_MAX_SECONDS, FREEZES_PER_HOUR
 from tertulia_protocol.relay_api.responses import RelayLimits
 
 
@@ -23,8 +23,8 @@ class Settings:
     """The most writes that share one transaction."""
     batch_bytes: int = 8 * 1024 * 1024
     """The most bytes of payload that share one transaction (the first write may be longer)."""
-    freeze_seconds: int = limits.FREEZE_MAX_SECONDS
-    freezes_per_hour: int = limits.FREEZES_PER_HOUR
+    freeze_seconds: int = FREEZE_MAX_SECONDS
+    freezes_per_hour: int = FREEZES_PER_HOUR
     expiring_days: int = 7
     """A head carries EXPIRING in the last so many days of its segment."""
     tracked_segments: int = 65536

@@ -14,10 +14,10 @@ from pathlib import Path
 from sqlalchemy import URL, Executable
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from tertulia_relay.storage.errors import DatabaseError
 from tertulia_protocol.relay_api.limits import ENTRY_SIZES
 from tertulia_relay.storage import migrate, sqlite
 from tertulia_relay.storage import statements as sql
+from tertulia_relay.storage.errors import DatabaseError
 from tertulia_relay.storage.interface import Changes, Found, SegmentRow, Storage, Transaction, Wanted
 
 READERS = 4
