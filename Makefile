@@ -45,9 +45,61 @@ $(STAMP): $(LOCK_STAMP)
 	$(PY) -m pip --disable-pip-version-check install --quiet --quiet --no-index --no-build-isolation --no-deps -e .
 	@rm -f $(VENV)/.ready-* && touch $@
 
+.PHONY: test
+# The order is from quick to slow, so that a slip is seen soon.
+# When tests/demo exists: add `demo-check` after `wheel` here.
+test: ## Run every check.
+	@$(MAKE) --no-print-directory setup
+	@for check in lint types imports unit teeth wheel; do \
+		echo "== $$check"; $(MAKE) --no-print-directory $$check; \
+	done
+
+.PHONY: lint types imports unit wheel demo-check
+lint: $(STAMP)
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --quiet --check
+
+types: $(STAMP)
+	@$(BIN)/mypy
+
+imports: $(STAMP)
+	@$(BIN)/lint-imports --no-logo
+
+# Coverage counts what runs in the tests' own process.
+unit: $(STAMP)
+	@$(PY) -m pytest --quiet --numprocesses=2 --dist=loadfile --cov --cov-report=term
+
+wheel: $(STAMP)
+	@$(PY) -m tests.smoke.wheel
+
+demo-check: $(STAMP)
+	@CHECK=1 $(PY) -m tests.demo
+
+.PHONY: demo
+demo: $(STAMP) ## Run the main job on this machine. FILES="..." posts these files; CHECK=1 prints one line per step.
+	@FILES="$(FILES)" CHECK="$(CHECK)" $(PY) -m tests.demo
+
 .PHONY: teeth
 teeth: $(STAMP) ## Switch off one security check at a time; its test must fail. ONLY= takes the beginning of a rule's id.
 	@$(PY) -m tests.support.teeth $(if $(ONLY),--only $(ONLY))
+
+.PHONY: bench
+bench: $(STAMP) ## Measure; standard output holds JSON lines only. ONLY= takes a name or the beginning of one.
+	@$(PY) -m bench.run $(if $(ONLY),--only $(ONLY))
+
+.PHONY: soak
+soak: $(STAMP) ## The tests that can be larger, large. ONLY= chooses by pytest's -k, RUNS= how often, SEED= the seed.
+	@TERTULIA_PROFILE=soak TERTULIA_RUNS="$(RUNS)" TERTULIA_SEED="$(SEED)" $(PY) -m pytest \
+		$(if $(ONLY),-k "$(ONLY)") $(if $(SEED),--hypothesis-seed=$(SEED))
+
+FUZZABLE := $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m))
+.PHONY: fuzz
+fuzz: $(if $(FUZZABLE),$(FUZZ_STAMP),$(STAMP)) ## Fuzz every decoder. SECONDS= for each, ONLY= some, KEEP=1 to keep inputs.
+	@$(PY) -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ONLY),--only $(ONLY)) $(if $(KEEP),--keep)
+
+$(FUZZ_STAMP): $(STAMP)
+	$(PIP_LOCKED) -r requirements/fuzz.txt
+	@rm -f $(VENV)/.fuzz-* && touch $@
 
 .PHONY: lock
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
