@@ -15,9 +15,6 @@
     ├── OwnerError              relay.owner
     ├── FilesError              relay.files
     ├── AlreadyRunningError     relay.running
-    ├── SchemaMissingError      relay.schema_missing
-    ├── SchemaUnknownError      relay.schema_unknown
-    ├── DamagedError            relay.damaged
     └── LowDiskError            relay.low_disk
     InternalError
     └── StoppedError            relay.stopped
@@ -107,27 +104,6 @@ class AlreadyRunningError(StorageError):
 
     code = "relay.running"
     next = "Stop it first; one process serves a directory."
-
-
-class SchemaMissingError(StorageError):
-    """The database of the relay is missing or empty."""
-
-    code = "relay.schema_missing"
-    next = "Put the database back from your backup, or make a new relay with: tertulia-relay init"
-
-
-class SchemaUnknownError(StorageError):
-    """The database has a form that this version of tertulia-relay does not know."""
-
-    code = "relay.schema_unknown"
-    next = "Start the relay once to bring an older database up to date; for a newer one install the newest Tertulia."
-
-
-class DamagedError(StorageError):
-    """The database of the relay is damaged."""
-
-    code = "relay.damaged"
-    next = "Stop the relay and put the database back from your backup."
 
 
 class LowDiskError(StorageError):
