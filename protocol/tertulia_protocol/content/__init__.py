@@ -1,1 +1,1 @@
-"""What members say: typed, versioned objects, and how edits merge."""
+"""What members say: typed, versioned objects and how edits merge (docs/protocol, "Content")."""
