@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tertulia_protocol.errors import StorageError
 from tertulia_protocol.relay_api.addresses import Enrolment, RelayAddr
@@ -29,10 +29,12 @@ from tertulia_relay.delivery.relay import Relay
 from tertulia_relay.delivery.settings import Settings
 from tertulia_relay.directory import RelayDirectory, check_mode, write_new
 from tertulia_relay.errors import AddressError, ConfigError, LowDiskError, NoAddressError, StoppedError
-from tertulia_relay.http.server import RelayServer
 from tertulia_relay.log import report_loop_fault
 from tertulia_relay.storage.sql import SqlStorage
 from tertulia_relay.wakeup.in_process import InProcessWakeup
+
+if TYPE_CHECKING:
+    from tertulia_relay.http.server import RelayServer
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +111,9 @@ async def serve(
     :param listen: ``HOST:PORT`` in the place of the configured one; port 0 takes a free one.
     :raises TertuliaError: it cannot start, or a part of it stopped by itself.
     """
+    # The other commands open no socket and start without aiohttp.
+    from tertulia_relay.http.server import RelayServer  # noqa: PLC0415
+
     asyncio.get_running_loop().set_exception_handler(report_loop_fault)
     directory.check_exists()
     directory.check_owner()

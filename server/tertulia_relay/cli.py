@@ -102,10 +102,10 @@ def _add_init(cli: click.Group, output: Output) -> None:
     @click.option("--listen", default="127.0.0.1:8440", show_default=True, help=_("HOST:PORT to listen on."))
     @_for_all
     def init(directory: Path, uri: str, listen: str) -> None:
-        import asyncio  # noqa: PLC0415 - nothing is imported before a command needs it
+        import asyncio
 
-        from tertulia_relay import app  # noqa: PLC0415
-        from tertulia_relay.directory import RelayDirectory  # noqa: PLC0415
+        from tertulia_relay import app
+        from tertulia_relay.directory import RelayDirectory
 
         home = RelayDirectory(directory.absolute())
         card = asyncio.run(app.init(home, uri=uri, listen=listen))
@@ -121,9 +121,9 @@ def _add_serve(cli: click.Group, output: Output) -> None:
     @click.option("--listen", default=None, help=_("HOST:PORT in the place of the configured one; port 0: any."))
     @_for_all
     def serve(directory: Path, listen: str | None) -> None:
-        import asyncio  # noqa: PLC0415
+        import asyncio
 
-        from tertulia_relay import app, log  # noqa: PLC0415
+        from tertulia_relay import app, log
 
         app.forbid_core_dumps()
         log.start_logging(quiet=output.quiet)
@@ -131,11 +131,11 @@ def _add_serve(cli: click.Group, output: Output) -> None:
 
 
 async def _serve(directory: Path, listen: str | None) -> None:
-    import asyncio  # noqa: PLC0415
-    import signal  # noqa: PLC0415
+    import asyncio
+    import signal
 
-    from tertulia_relay import app  # noqa: PLC0415
-    from tertulia_relay.directory import RelayDirectory  # noqa: PLC0415
+    from tertulia_relay import app
+    from tertulia_relay.directory import RelayDirectory
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -157,10 +157,10 @@ def _add_code(cli: click.Group, output: Output) -> None:
     @click.option("--uri", default=None, help=_("Where people reach the relay, if not as configured."))
     @_for_all
     def code(directory: Path, budget: int, days: int, uri: str | None) -> None:
-        import asyncio  # noqa: PLC0415
+        import asyncio
 
-        from tertulia_relay import app  # noqa: PLC0415
-        from tertulia_relay.directory import RelayDirectory  # noqa: PLC0415
+        from tertulia_relay import app
+        from tertulia_relay.directory import RelayDirectory
 
         home = RelayDirectory(directory.absolute())
         enrolment = asyncio.run(app.add_code(home, budget=budget, days=days, uri=uri))
@@ -172,8 +172,8 @@ def _add_check(cli: click.Group, output: Output) -> None:
     @_DIR
     @_for_all
     def check(directory: Path) -> None:
-        from tertulia_relay import app  # noqa: PLC0415
-        from tertulia_relay.directory import RelayDirectory  # noqa: PLC0415
+        from tertulia_relay import app
+        from tertulia_relay.directory import RelayDirectory
 
         report = app.check(RelayDirectory(directory.absolute()))
         output.result("ok", ok=True, relay=report.card, schema=report.schema, free_mib=report.free_mib)
@@ -206,10 +206,10 @@ def _usage(error: click.ClickException) -> dict[str, str]:
 
 
 def _from_system(error: OSError) -> TertuliaError:
-    import errno  # noqa: PLC0415
+    import errno
 
-    from tertulia_relay.errors import FilesError  # noqa: PLC0415
-    from tertulia_relay.storage.errors import DiskFullError  # noqa: PLC0415
+    from tertulia_relay.errors import FilesError
+    from tertulia_relay.storage.errors import DiskFullError
 
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFullError()
@@ -236,7 +236,7 @@ def run(arguments: Sequence[str]) -> int:
         translated = _from_system(error)
         output.error(describe(translated))
         return exit_code(translated)
-    except Exception as fault:  # noqa: BLE001 - the outermost loop: nobody above could say anything better
+    except Exception as fault:
         output.error(describe(InternalError()) | _fault(fault))
         return FAULT
     return DONE
@@ -244,7 +244,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _fault(fault: BaseException) -> dict[str, str]:
     # Types and places only: a message can hold the content of a request.
-    from tertulia_relay.log import describe_fault  # noqa: PLC0415
+    from tertulia_relay.log import describe_fault
 
     return {"fault": describe_fault(fault)}
 

@@ -131,8 +131,8 @@ class RelayProcess:
     def stop(self):
         """End it as an operator does (SIGTERM); return how long it took in seconds. It must exit with 0."""
         start = time.monotonic()
-        self._process.send_signal(signal.SIGTERM)
-        code = self._wait()
+        self.signal(signal.SIGTERM)
+        code = self.wait()
         if code != 0:
             raise RelayFailedError(f"exit code {code}: {self.log.read_text()}")
         return time.monotonic() - start
@@ -140,9 +140,14 @@ class RelayProcess:
     def kill(self):
         """End it as a power cut does (SIGKILL)."""
         self._process.kill()
-        self._wait()
+        self.wait()
 
-    def _wait(self):
+    def signal(self, number):
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def wait(self):
+        """Wait for its end; return the exit code."""
         try:
             rest, _ = self._process.communicate(timeout=STOP_SECONDS)
         except subprocess.TimeoutExpired:

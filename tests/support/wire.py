@@ -14,13 +14,10 @@ from urllib.parse import urlsplit
 
 from nacl.signing import SigningKey, VerifyKey
 
-OPS = {
-    name: number
-    for number, name in enumerate(
-        ["INFO", "TOKENS", "CREATE", "APPEND", "SEAL", "UNSEAL", "FREEZE", "READ", "EXTEND", "DROP", "BLOB_PUT", "BLOB_GET", "BLOB_DEL"], 1
-    )
-}
-STATUSES = ["OK", "DUP", "CONFLICT", "SEALED", "FROZEN", "BUSY", "QUOTA", "GONE", "DENY", "TOOBIG", "PAY", "MALFORMED", "UNAVAILABLE"]
+_OPS = "INFO TOKENS CREATE APPEND SEAL UNSEAL FREEZE READ EXTEND DROP BLOB_PUT BLOB_GET BLOB_DEL"  # from 1
+_STATUSES = "OK DUP CONFLICT SEALED FROZEN BUSY QUOTA GONE DENY TOOBIG PAY MALFORMED UNAVAILABLE"  # from 0
+OPS = {name: number for number, name in enumerate(_OPS.split(), 1)}
+STATUSES = _STATUSES.split()
 SIZES = (2048, 5120, 17408, 66560, 263168)
 
 
@@ -159,11 +156,16 @@ class Segment:
     def drop(self):
         return self.request("DROP", key=self.admin)
 
+    def blob_put(self, chunk, delete_secret, code):
+        """Paid by an enrolment code."""
+        args = b"\x01" + vector(code) + hashlib.sha256(delete_secret).digest() + b"\x03"
+        return self.request("BLOB_PUT", args, chunk)
 
-def blob_put(segment, chunk, delete_secret, code):
-    """BLOB_PUT, paid by an enrolment code."""
-    args = b"\x01" + vector(code) + hashlib.sha256(delete_secret).digest() + b"\x03"
-    return segment.request("BLOB_PUT", args, chunk)
+    def blob_get(self, chunk):
+        return self.request("BLOB_GET", hashlib.sha256(chunk).digest())
+
+    def blob_del(self, chunk, delete_secret):
+        return self.request("BLOB_DEL", hashlib.sha256(chunk).digest() + delete_secret)
 
 
 class Line:
