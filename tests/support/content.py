@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from tertulia_protocol.content.build import build_create, build_edit, build_retract
+from tertulia_protocol.content.cbor import Value
 from tertulia_protocol.content.change import Change, ContentObject
 from tertulia_protocol.content.envelope import Envelope, Op
 from tertulia_protocol.content.kinds import Content, Kind
@@ -59,7 +60,7 @@ TOPIC_CHANGE = CHEN.creates(
 )
 
 
-def with_fields(change: Change, *, version: int | None = None, op: Op | None = None, **fields: object) -> Change:
+def with_fields(change: Change, *, version: int | None = None, op: Op | None = None, **fields: Value) -> Change:
     """The same change with other fields, whatever they are."""
     old = change.envelope
     envelope = Envelope(

@@ -90,8 +90,8 @@ def check_language(tag: str) -> None:
 
 def clean_name(text: str) -> str:
     """Return ``text`` as a name that :func:`check_name` accepts: NFC, one line, nothing invisible. May be empty."""
-    visible = _IN_NAME.sub("", re.sub(r"\s+", " ", text))
-    return unicodedata.normalize("NFC", visible).strip(_EDGES)
+    visible = _IN_NAME.sub("", re.sub(r"\s", " ", text))
+    return unicodedata.normalize("NFC", re.sub(" +", " ", visible)).strip(_EDGES)
 
 
 def clean_body(text: str) -> str:

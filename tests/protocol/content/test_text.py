@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tertulia_protocol.content import text
@@ -71,6 +71,7 @@ def test_a_name_that_is_not_what_it_seems_is_refused(name):
 
 
 @given(anything)
+@example("0 \x08 0")
 def test_a_cleaned_name_passes_and_stays(name):
     cleaned = text.clean_name(name)
     text.check_name(cleaned)
