@@ -22,13 +22,13 @@ def test_a_file_too_much_is_found(name: str):
 
 
 def test_a_missing_file_is_found():
-    with pytest.raises(SmokeError, match="missing: \\['tertulia_relay/cli.py'\\]"):
+    with pytest.raises(SmokeError, match=r"missing: \['tertulia_relay/cli.py'\]"):
         check_contents(GOOD - {"tertulia_relay/cli.py"}, GOOD)
 
 
 def test_an_untyped_package_is_found():
     untyped = GOOD - {"tertulia/py.typed"}
-    with pytest.raises(SmokeError, match="no py.typed: \\['client/tertulia'\\]"):
+    with pytest.raises(SmokeError, match=r"no py.typed: \['client/tertulia'\]"):
         check_contents(untyped, untyped)
 
 

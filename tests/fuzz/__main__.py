@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.fuzz.targets import find_targets, read_corpus, write_corpus
 
-MAX_LENGTH = 1024
+MAX_LENGTH = 4096
 KEPT_LENGTH = 256
 """Longer inputs are not committed: what they reach, shorter ones reach too."""
 

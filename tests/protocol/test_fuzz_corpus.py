@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tertulia_protocol.codec import Reader, Writer
-from tests.fuzz.targets import CORPUS, FindingError, struct_target, find_structs, find_targets, read_corpus
+from tests.fuzz.targets import CORPUS, FindingError, find_structs, find_targets, read_corpus, struct_target
 
 TARGETS = find_targets()
 
