@@ -236,7 +236,7 @@ def run(arguments: Sequence[str]) -> int:
         translated = _from_system(error)
         output.error(describe(translated))
         return exit_code(translated)
-    except Exception as fault:
+    except Exception as fault:  # noqa: BLE001 - the outermost loop: nobody above could say anything better
         output.error(describe(InternalError()) | _fault(fault))
         return FAULT
     return DONE
