@@ -19,9 +19,11 @@ C13   a topic belongs to a board and a reply to a topic
 C14   on an announce-only board coordinators alone open topics
 C15   a clock value is within the bound of its segment
 C16   a change does not come before the creation of its object
+C17   an envelope is a plain value in its one encoding, of limited length and depth (a DecodeError)
 ====  ==================================================================================================
 
-C1 to C14 are judged here, C15 by :func:`tertulia_protocol.content.change.check_lamport` when a post is counted, C16 in
+C17 is judged in :mod:`tertulia_protocol.content.cbor`, C1 to C14 here, C15 by
+:func:`tertulia_protocol.content.change.check_lamport` when a post is counted, C16 in
 :mod:`tertulia_protocol.content.merge`. Fields that this version does not know are judged by the versions that do.
 """
 

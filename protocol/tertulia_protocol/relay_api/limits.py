@@ -64,6 +64,12 @@ def response_size(length: int) -> int:
     return -(-length // RESPONSE_STEP) * RESPONSE_STEP
 
 
+def check_response_size(length: int) -> None:
+    """Check that a response body of ``length`` bytes has an allowed size. :raises DecodeError: it has another."""
+    if response_size(length) != length:
+        raise DecodeError(f"a response of {length} bytes")
+
+
 def check_size(length: int, sizes: Sequence[int]) -> None:
     """Check that ``length`` is one of ``sizes``. :raises DecodeError: it is not."""
     if length not in sizes:

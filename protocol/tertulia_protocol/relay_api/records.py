@@ -165,6 +165,10 @@ class SignedHead:
 
         :raises AuthenticityError: the signature does not hold. :raises DecodeError: it is about another segment.
         """
+        self.check_segment(segment_id)
+        verify(relay_pk, Label.HEAD, self._signed(), self.signature)
+
+    def check_segment(self, segment_id: bytes) -> None:
+        """Check that the head is about ``segment_id`` (32 bytes). :raises DecodeError: it is about another."""
         if self.segment_id != segment_id:
             raise DecodeError("a head of another segment")
-        verify(relay_pk, Label.HEAD, self._signed(), self.signature)

@@ -73,8 +73,7 @@ class Response:
     @classmethod
     def from_frame(cls, frame: bytes) -> Self:
         """Read an HTTP body. :raises DecodeError: not an allowed size, malformed, or the padding is not zero."""
-        if limits.response_size(len(frame)) != len(frame):
-            raise DecodeError(f"a response of {len(frame)} bytes")
+        limits.check_response_size(len(frame))
         return parse_padded(cls, frame)
 
 
@@ -229,6 +228,10 @@ class RelayInfo:
 
         :raises AuthenticityError: the signature does not hold. :raises DecodeError: it names another relay.
         """
+        self.check_relay(relay_pk)
+        verify(relay_pk, Label.INFO, self._signed(), self.signature)
+
+    def check_relay(self, relay_pk: bytes) -> None:
+        """Check that the statement is about the relay with this key. :raises DecodeError: it names another."""
         if self.relay_pk != relay_pk:
             raise DecodeError("the relay has another key")
-        verify(relay_pk, Label.INFO, self._signed(), self.signature)
