@@ -1,7 +1,7 @@
 """``make teeth``: every security check has a test that fails when that check alone is off.
 
 For each row of tests/teeth/*.toml the named test is run twice: as it is (it must pass) and with the named check
-switched off (it must fail, in the test's own code, after the check was reached). docs/protocol/rules.md lists the
+switched off (it must fail, in the test's own code, after the check was reached). docs/protocol/rules*.md list the
 rules; a rule without a row fails, and so does a row without a rule.
 """
 
@@ -131,7 +131,7 @@ def main() -> int:
     os.chdir(options.root)
     os.environ["TERTULIA_PROFILE"] = "teeth"
     try:
-        registry = read_registry(Path("docs/protocol/rules.md"))
+        registry = read_registry(Path("docs/protocol"))
         rows = read_rows(Path("tests/teeth"))
     except TableError as error:
         sys.stdout.write(f"FAIL {error}\n")

@@ -1,4 +1,4 @@
-"""The tables behind ``make teeth``: the rules that exist (docs/protocol/rules.md) and the rows that prove them."""
+"""The tables behind ``make teeth``: the rules that exist (docs/protocol/rules*.md) and the rows that prove them."""
 
 from __future__ import annotations
 
@@ -40,15 +40,16 @@ class Row:
         return self.test.partition("::")[0]
 
 
-def read_registry(path: Path) -> tuple[str, ...]:
-    """Return the rule ids of the tables in a Markdown file: each row's first column, in backticks.
+def read_registry(folder: Path) -> tuple[str, ...]:
+    """Return the rule ids of the tables in ``rules*.md`` of a folder: each row's first column, in backticks.
 
     :raises TableError: a rule stands there twice.
     """
-    found = tuple(match[1] for line in path.read_text("utf-8").splitlines() if (match := _RULE.match(line)))
+    lines = [line for path in sorted(folder.glob("rules*.md")) for line in path.read_text("utf-8").splitlines()]
+    found = tuple(match[1] for line in lines if (match := _RULE.match(line)))
     twice = sorted(rule for rule, count in Counter(found).items() if count > 1)
     if twice:
-        raise TableError(f"{path}: more than once: {', '.join(twice)}")
+        raise TableError(f"{folder}: more than once: {', '.join(twice)}")
     return found
 
 
