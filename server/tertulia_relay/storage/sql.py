@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import URL, Executable
+from sqlalchemy import URL, Executable, Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from tertulia_protocol.relay_api.limits import ENTRY_SIZES
@@ -49,7 +50,7 @@ class SqlTransaction(Transaction):
                     found.codes[row.h] = sql.to_code(row)
         return found
 
-    async def _rows(self, statement: Executable, keys: Sequence[object]):  # type: ignore[no-untyped-def]  # noqa: ANN202 - rows of four tables
+    async def _rows(self, statement: Executable, keys: Sequence[object]) -> Sequence[Row[Any]]:
         return (await self._connection.execute(statement, {"keys": keys})).all()
 
     async def apply(self, changes: Changes) -> None:

@@ -28,6 +28,7 @@ _WRITER = (
     "PRAGMA secure_delete=ON",
     "PRAGMA foreign_keys=ON",
     f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
+    "PRAGMA wal_autocheckpoint=4000",  # pages: fewer, longer checkpoints cost less; see also Storage.checkpoint
     "PRAGMA temp_store=MEMORY",
 )
 _READER = ("PRAGMA query_only=ON", f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}", "PRAGMA temp_store=MEMORY")
