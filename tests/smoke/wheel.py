@@ -41,6 +41,7 @@ def step(what: str) -> Iterator[None]:
 def run(*command: str | Path, cwd: Path) -> str:
     """Run a command away from our sources and return its output. :raises SmokeError: it fails or complains."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV_"))}
+    env |= {"LC_ALL": "C.UTF-8", "LANGUAGE": "en"}
     done = subprocess.run([*map(str, command)], cwd=cwd, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SmokeError(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
@@ -92,6 +93,12 @@ def check_same(first: Path, second: Path) -> str:
     return digests[0]
 
 
+def check_help(output: str) -> None:
+    """:raises SmokeError: this is no list of commands."""
+    if "Usage: tertulia" not in output or "Commands:" not in output:
+        raise SmokeError(f"no help: {output!r}")
+
+
 def install(python: Path, *arguments: str | Path, cwd: Path) -> None:
     """Install into the environment of ``python``, which needs no pip of its own."""
     run(*PIP, "--python", python, "install", "--quiet", "--no-compile", *arguments, cwd=cwd)
@@ -111,10 +118,10 @@ def smoke(folder: Path) -> None:
         run(sys.executable, "-m", "venv", "--without-pip", folder / "venv", cwd=folder)
         install(commands / "python", *locked, ROOT / "requirements/runtime.txt", cwd=folder)
         install(commands / "python", "--no-index", "--no-deps", wheel, cwd=folder)
-        run(commands / "tertulia", "--help", cwd=folder)
+        run(commands / "tertulia", "--help", cwd=folder)  # from its first command on: check_help, as below
     with step("an operator's installation starts: tertulia-relay"):
         install(commands / "python", *locked, ROOT / "requirements/relay.txt", cwd=folder)
-        run(commands / "tertulia-relay", "--help", cwd=folder)
+        check_help(run(commands / "tertulia-relay", "--help", cwd=folder))
         run(*PIP, "--python", commands / "python", "check", cwd=folder)
 
 
