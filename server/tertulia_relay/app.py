@@ -23,7 +23,15 @@ from typing import TYPE_CHECKING, Any
 
 from tertulia_protocol.errors import StorageError
 from tertulia_protocol.relay_api.addresses import Enrolment, RelayAddr
-from tertulia_relay.config import Config, HttpConfig, load_config, public_uri, render_config, split_listen
+from tertulia_relay.config import (
+    Config,
+    HttpConfig,
+    check_addresses,
+    load_config,
+    public_uri,
+    render_config,
+    split_listen,
+)
 from tertulia_relay.delivery.clock import Clock
 from tertulia_relay.delivery.relay import Relay
 from tertulia_relay.delivery.settings import Settings
@@ -146,13 +154,18 @@ async def run_until(stop: asyncio.Event, parts: dict[str, Coroutine[Any, Any, No
     stopping: asyncio.Task[Any] = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        for task, name in tasks.items():
-            if task.done():
-                raise StoppedError(part=name) from task.exception()
+        check_parts(tasks)
     finally:
         for task in (stopping, *tasks):
             task.cancel()
         await asyncio.gather(stopping, *tasks, return_exceptions=True)
+
+
+def check_parts(tasks: dict[asyncio.Task[None], str]) -> None:
+    """Check that every background part still runs. :raises StoppedError: one has ended."""
+    for task, name in tasks.items():
+        if task.done():
+            raise StoppedError(part=name) from task.exception()
 
 
 async def upkeep(relay: Relay, clock: Clock) -> None:
@@ -207,13 +220,15 @@ async def init(directory: RelayDirectory, *, uri: str, listen: str) -> str:
 
     :raises ExistsError: there is one. :raises ConfigError: ``uri`` or ``listen`` cannot be used.
     """
+    config = Config(uri=uri, listen=listen)
+    check_addresses(directory.config, config)
+    address = public_uri(config, listen)
     directory.create()
+    # The key first: its file cannot be made twice, so of two at once only one goes on (and cleans up after itself).
+    directory.write_key(secrets.token_bytes(32))
     try:
         write_new(directory.config, render_config(uri=uri, listen=listen).encode())
-        config = load_config(directory.config)
-        address = config.uri or public_uri(config, listen)
-        directory.write_key(secrets.token_bytes(32))
-        async with started(make_relay(directory, config, SystemClock())):
+        async with started(make_relay(directory, load_config(directory.config), SystemClock())):
             pass
         return card(directory, address)
     except BaseException:

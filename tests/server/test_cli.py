@@ -15,6 +15,8 @@ import pytest
 from tertulia_protocol.errors import DecodeError, InternalError, StorageError, TransportError, UsageError
 from tertulia_protocol.relay_api.addresses import Enrolment, RelayAddr
 from tertulia_relay import app, cli
+from tertulia_relay.directory import RelayDirectory
+from tertulia_relay.storage.errors import DatabaseError
 
 CANARY = "canary-22b4"
 
@@ -90,7 +92,25 @@ def test_init_changes_nothing_that_is_there(run, home, damage):
 def test_init_with_an_address_that_is_not_allowed_leaves_nothing(run, tmp_path):
     ran = run("init", tmp_path / "relay", "--uri", "http://relay.example", "--json")
     assert (ran.code, ran.error["code"]) == (2, "relay.config")
+    assert not (tmp_path / "relay").exists()
+
+
+def test_init_that_fails_half_way_leaves_nothing(run, tmp_path, monkeypatch):
+    def broken(*_arguments):
+        raise DatabaseError
+
+    monkeypatch.setattr(app, "make_relay", broken)
+    ran = run("init", tmp_path / "relay", "--json")
+    assert (ran.code, ran.error["code"]) == (6, "relay.storage")
     assert list((tmp_path / "relay").iterdir()) == []
+
+
+def test_of_two_inits_at_once_the_second_removes_nothing_of_the_first(run, home, monkeypatch):
+    before = {path.name: path.read_bytes() for path in home.iterdir()}
+    monkeypatch.setattr(RelayDirectory, "check_free", lambda _self: None)
+    ran = run("init", home, "--json")
+    assert (ran.code, ran.error["code"]) == (2, "relay.exists")
+    assert {path.name: path.read_bytes() for path in home.iterdir()} == before
 
 
 def test_code_prints_one_enrolment_string_that_names_this_relay(run, home):
@@ -99,7 +119,7 @@ def test_code_prints_one_enrolment_string_that_names_this_relay(run, home):
     (line,) = ran.out.splitlines()
     enrolment = Enrolment.from_string(line)
     assert enrolment.relay.uri == "https://relay.example"
-    assert enrolment.relay.card().partition("#")[2] == app.check(app.RelayDirectory(home)).card.partition("#")[2]
+    assert enrolment.relay.card().partition("#")[2] == app.check(RelayDirectory(home)).card.partition("#")[2]
 
 
 def test_code_stores_no_code(run, home):
@@ -214,7 +234,6 @@ TROUBLE = [
     (_lose_database, 6, "relay.storage.missing"),
     (_empty_database, 6, "relay.storage.missing"),
     (_junk_database, 6, "relay.storage.damaged"),
-    (_damage_database, 6, "relay.storage.damaged"),
     (_newer_schema, 6, "relay.storage.newer"),
     (_bad_config, 2, "relay.config"),
 ]
@@ -228,6 +247,12 @@ def test_check_finds(run, home, spoil, code, name):
     assert CANARY not in ran.err
     assert all(ran.error[part] for part in ("message", "kept", "next"))
     assert "{" not in "".join(ran.error.values())
+
+
+def test_check_finds_a_damaged_page(run, home):
+    _damage_database(home)
+    ran = run("check", home, "--json")
+    assert (ran.code, ran.error["code"]) == (6, "relay.storage.damaged")
 
 
 def test_check_finds_a_disk_that_is_almost_full(run, home, monkeypatch):

@@ -53,7 +53,7 @@ class Register:
     def add(self, line: Line) -> bool:
         """Admit a connection; answer False if there is no room and nobody gives way."""
         if self.is_full():
-            weakest = self._weakest()
+            weakest = self.weakest()
             if weakest is None:
                 return False
             self.remove(weakest)
@@ -65,9 +65,11 @@ class Register:
         """Forget a connection that ended. Safe to call twice."""
         self._lines.pop(line, None)
 
-    def _weakest(self) -> Line | None:
-        # Without this, whoever opens connections and sends nothing keeps everybody else out. An unfinished header goes
-        # first (a client at work needs a moment for it), then the connection that would end soonest anyway.
+    def weakest(self) -> Line | None:
+        """Return who gives way: an unfinished header (a client at work needs a moment for it), else who ends soonest.
+
+        Without it, whoever opens connections and sends nothing keeps everybody else out.
+        """
         waiting = [line for line in self._lines if line.phase is not Phase.REQUEST]
         return min(waiting, key=lambda line: (line.phase is Phase.IDLE, line.deadline), default=None)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import MutableMapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Never, cast
 
@@ -132,8 +133,13 @@ class BareResponse(web.Response):
 
     async def _prepare_headers(self) -> None:
         await super()._prepare_headers()
-        for name in (hdrs.SERVER, hdrs.DATE):
-            self.headers.popall(name, None)
+        hide_machine(self.headers)
+
+
+def hide_machine(headers: MutableMapping[str, str]) -> None:
+    """Take out what tells about the machine."""
+    for name in (hdrs.SERVER, hdrs.DATE):
+        headers.pop(name, None)
 
 
 def build_answer(frame: bytes) -> web.Response:
