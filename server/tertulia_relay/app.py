@@ -120,7 +120,7 @@ async def serve(
     :raises TertuliaError: it cannot start, or a part of it stopped by itself.
     """
     # The other commands open no socket and start without aiohttp.
-    from tertulia_relay.http.server import RelayServer  # noqa: PLC0415
+    from tertulia_relay.http.server import RelayServer  # noqa: PLC0415 - loaded when needed
 
     asyncio.get_running_loop().set_exception_handler(report_loop_fault)
     directory.check_exists()
@@ -191,7 +191,7 @@ async def shut_down(relay: Relay, server: RelayServer) -> None:
         async with asyncio.timeout(CLOSE_SECONDS):
             await relay.close()
     except TimeoutError:
-        logger.error("the database did not close in time; what was acknowledged is stored")  # noqa: TRY400
+        logger.error("the database did not close in time; what was acknowledged is stored")  # noqa: TRY400 - no values
     await server.close(grace=GRACE_SECONDS)
 
 
@@ -281,7 +281,7 @@ class Report:
 def check(directory: RelayDirectory) -> Report:
     """Look at everything without changing anything. :raises TertuliaError: the first thing that is wrong."""
     # Imported here: `serve` has no use for it.
-    from tertulia_relay.storage.inspection import inspect_database  # noqa: PLC0415
+    from tertulia_relay.storage.inspection import inspect_database  # noqa: PLC0415 - loaded when needed
 
     directory.check_exists()
     directory.check_owner()

@@ -113,9 +113,9 @@ class RelayConnection(RequestHandler):
     def handle_error(
         self,
         request: web.BaseRequest,  # noqa: ARG002 - aiohttp's signature
-        status: int = 500,  # noqa: ARG002
-        exc: BaseException | None = None,  # noqa: ARG002
-        message: str | None = None,  # noqa: ARG002
+        status: int = 500,  # noqa: ARG002 - its signature
+        exc: BaseException | None = None,  # noqa: ARG002 - its signature
+        message: str | None = None,  # noqa: ARG002 - its signature
     ) -> Never:
         """End the connection without a word: what is not HTTP gets no answer, and nothing of it is logged."""
         raise ConnectionError
