@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -96,14 +97,17 @@ class Sender(asyncio.Protocol):
             self._done.set_exception(exc or ConnectionError("closed"))
 
 
+def _itself(sender: Sender) -> Sender:
+    return sender
+
+
 async def send(host: str, port: int, stacks: list[list[bytes]]) -> dict[str, object]:
     """Send the stacks of requests, one client each, all at once; return the times."""
     loop = asyncio.get_running_loop()
     waits = [loop.create_future() for _ in stacks]
-    senders = []
-    for stack, done in zip(stacks, waits, strict=True):
-        _, sender = await loop.create_connection(lambda stack=stack, done=done: Sender(stack, done), host, port)
-        senders.append(sender)
+    senders = [Sender(stack, done) for stack, done in zip(stacks, waits, strict=True)]
+    for sender in senders:
+        await loop.create_connection(partial(_itself, sender), host, port)
     started = time.perf_counter()
     for sender in senders:
         sender.go()
@@ -213,4 +217,7 @@ def run() -> Iterator[Line]:
 
 
 if __name__ == "__main__":
-    {"load": load_main, "peer": peer_main}[sys.argv[1]](*sys.argv[2:])
+    if sys.argv[1] == "load":
+        load_main(*sys.argv[2:])
+    else:
+        peer_main()

@@ -17,7 +17,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO, Self, cast
 
 COMMAND = (sys.executable, "-c", "from tertulia_relay.cli import main; main()")
 """The installed script would do the same; this one needs no PATH."""
@@ -33,7 +35,15 @@ class RelayFailedError(AssertionError):
 class RelayProcess:
     """A relay that lives in ``directory`` (made by ``init`` unless it is there) and serves inside ``with``."""
 
-    def __init__(self, directory, *, listen="127.0.0.1:0", settings="", command=COMMAND, preexec=None):
+    def __init__(
+        self,
+        directory: Path | str,
+        *,
+        listen: str = "127.0.0.1:0",
+        settings: str = "",
+        command: Sequence[str] = COMMAND,
+        preexec: Callable[[], None] | None = None,
+    ) -> None:
         """:param settings: TOML tables added to relay.toml. :param preexec: run in the child, for system limits."""
         self.directory = Path(directory)
         self.log = self.directory.parent / f"{self.directory.name}.log"
@@ -43,56 +53,56 @@ class RelayProcess:
         self._listen = listen
         self._command = tuple(command)
         self._preexec = preexec
-        self._process = None
-        self.ready = {}
+        self._process: subprocess.Popen[bytes]
+        self.ready: dict[str, str] = {}
         if not self.directory.exists():
             self.run("init", str(self.directory))
             with (self.directory / "relay.toml").open("a") as file:
                 file.write("\n" + settings)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(self, *_exc):
+    def __exit__(self, *_exc: object) -> None:
         if self.running:
             self.stop()
 
     @property
-    def running(self):
+    def running(self) -> bool:
         """Whether the process lives."""
-        return self._process is not None and self._process.poll() is None
+        return hasattr(self, "_process") and self._process.poll() is None
 
     @property
-    def pid(self):
+    def pid(self) -> int:
         return self._process.pid
 
     @property
-    def listen(self):
+    def listen(self) -> str:
         """``HOST:PORT``."""
         return self.ready["listen"]
 
     @property
-    def card(self):
+    def card(self) -> str:
         """``URL#key``."""
         return self.ready["relay"]
 
     @property
-    def uri(self):
+    def uri(self) -> str:
         return self.card.partition("#")[0]
 
-    def run(self, *arguments, check=True):
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run another command of the relay to its end."""
         done = subprocess.run([*self._command, *arguments], capture_output=True, text=True, timeout=60, check=False)
         if check and done.returncode:
             raise RelayFailedError(f"{arguments} ended with {done.returncode}: {done.stderr}")
         return done
 
-    def enrolment(self, budget=500, days=30):
+    def enrolment(self, budget: int = 500, days: int = 30) -> str:
         """Return a new enrolment string."""
         return self.run("code", str(self.directory), f"--budget={budget}", f"--days={days}").stdout.strip()
 
-    def start(self):
+    def start(self) -> Self:
         """Start and wait for the ready line."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -109,16 +119,19 @@ class RelayProcess:
         except ValueError:
             self._process.kill()
             code = self._process.wait()
-            self._process.stdout.close()
+            self._pipe().close()
             raise RelayFailedError(f"no ready line, exit code {code}: {self.log.read_text()}") from None
         self.output += line
         # The same address after a restart: cards that are out stay good.
         self._listen = self.ready["listen"]
         return self
 
-    def _first_line(self):
+    def _pipe(self) -> IO[bytes]:
+        return cast("IO[bytes]", self._process.stdout)
+
+    def _first_line(self) -> str:
         # Bytes, not lines: a reader that buffers would hide from the selector what it already has.
-        descriptor, data, deadline = self._process.stdout.fileno(), b"", time.monotonic() + START_SECONDS
+        descriptor, data, deadline = self._pipe().fileno(), b"", time.monotonic() + START_SECONDS
         with selectors.DefaultSelector() as selector:
             selector.register(descriptor, selectors.EVENT_READ)
             while b"\n" not in data and selector.select(max(0.0, deadline - time.monotonic())):
@@ -128,7 +141,7 @@ class RelayProcess:
                 data += more
         return data.decode()
 
-    def stop(self):
+    def stop(self) -> float:
         """End it as an operator does (SIGTERM); return how long it took in seconds. It must exit with 0."""
         start = time.monotonic()
         self.signal(signal.SIGTERM)
@@ -137,16 +150,16 @@ class RelayProcess:
             raise RelayFailedError(f"exit code {code}: {self.log.read_text()}")
         return time.monotonic() - start
 
-    def kill(self):
+    def kill(self) -> None:
         """End it as a power cut does (SIGKILL)."""
         self._process.kill()
         self.wait()
 
-    def signal(self, number):
+    def signal(self, number: int) -> None:
         """Send it a signal."""
         self._process.send_signal(number)
 
-    def wait(self):
+    def wait(self) -> int:
         """Wait for its end; return the exit code."""
         try:
             rest, _ = self._process.communicate(timeout=STOP_SECONDS)
@@ -157,7 +170,7 @@ class RelayProcess:
         self.output += rest.decode()
         return self._process.returncode
 
-    def restart(self):
+    def restart(self) -> Self:
         """Stop it if it runs, and start it again on the same address."""
         if self.running:
             self.stop()

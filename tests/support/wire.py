@@ -9,7 +9,9 @@ import base64
 import hashlib
 import http.client
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Self
 from urllib.parse import urlsplit
 
 from nacl.signing import SigningKey, VerifyKey
@@ -18,10 +20,14 @@ _OPS = "INFO TOKENS CREATE APPEND SEAL UNSEAL FREEZE READ EXTEND DROP BLOB_PUT B
 _STATUSES = "OK DUP CONFLICT SEALED FROZEN BUSY QUOTA GONE DENY TOOBIG PAY MALFORMED UNAVAILABLE"  # from 0
 OPS = {name: number for number, name in enumerate(_OPS.split(), 1)}
 STATUSES = _STATUSES.split()
+Head = tuple[int, bytes, int]
+"""Sequence number, chain value, state bits."""
+Asked = tuple[bytes, bytes]
+"""The nonce of a request and its frame."""
 SIZES = (2048, 5120, 17408, 66560, 263168)
 
 
-def vector(data):
+def vector(data: bytes) -> bytes:
     """``opaque<V>``."""
     length = len(data)
     if length < 1 << 6:
@@ -31,7 +37,7 @@ def vector(data):
     return (length | 1 << 31).to_bytes(4, "big") + data
 
 
-def read_vector(data, at):
+def read_vector(data: bytes, at: int) -> tuple[bytes, int]:
     """Return the bytes of the ``opaque<V>`` at ``at``, and where it ends."""
     width = 1 << (data[at] >> 6)
     start = at + width
@@ -40,25 +46,25 @@ def read_vector(data, at):
     return data[start : start + length], start + length
 
 
-def u(value, width):
+def u(value: int, width: int) -> bytes:
     return value.to_bytes(width, "big")
 
 
-def pad(data):
+def pad(data: bytes) -> bytes:
     return data.ljust(next(size for size in SIZES if size >= len(data)), b"\0")
 
 
-def unbase64(text):
+def unbase64(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def parse_card(card):
+def parse_card(card: str) -> tuple[str, bytes]:
     """Return URI and key of a relay card."""
     uri, _, key = card.partition("#")
     return uri, unbase64(key)
 
 
-def parse_enrolment(text):
+def parse_enrolment(text: str) -> tuple[str, bytes, bytes]:
     """Return URI, key and code of an enrolment string."""
     data = unbase64(text.removeprefix("tertulia-relay:"))
     assert data[0] == 1
@@ -72,15 +78,15 @@ class Answer:
 
     status: str
     body: bytes
-    head: tuple | None = None  # (seq, chain, state)
+    head: Head | None = None
     raw: bytes = field(default=b"", repr=False)
 
     @property
-    def seq(self):
+    def seq(self) -> int:
         return int.from_bytes(self.body, "big")
 
     @property
-    def entries(self):
+    def entries(self) -> list[tuple[int, bytes]]:
         """(seq, bytes) of a READ."""
         data, end = read_vector(self.body, 0)
         assert end == len(self.body)
@@ -92,7 +98,7 @@ class Answer:
         return entries
 
 
-def parse_answer(frame, *, nonce, relay_pk, segment_id=None):
+def parse_answer(frame: bytes, *, nonce: bytes, relay_pk: bytes, segment_id: bytes | None = None) -> Answer:
     """Take an answer apart; padding, nonce and the head's signature must hold."""
     assert len(frame) in SIZES or len(frame) % 65536 == 0
     assert frame[0] == 1
@@ -109,7 +115,7 @@ def parse_answer(frame, *, nonce, relay_pk, segment_id=None):
     return Answer(STATUSES[frame[1]], body, head, frame)
 
 
-def chain_after(segment_id, entries):
+def chain_after(segment_id: bytes, entries: Sequence[bytes]) -> bytes:
     """Return the chain value after these entries from the start."""
     chain = hashlib.sha256(b"tl1 chain" + segment_id).digest()
     for seq, entry in enumerate(entries, 1):
@@ -120,14 +126,14 @@ def chain_after(segment_id, entries):
 class Segment:
     """A segment's keys and the requests about it, as bytes."""
 
-    def __init__(self, relay_pk, *, segment_class=2, ttl_class=3):
+    def __init__(self, relay_pk: bytes, *, segment_class: int = 2, ttl_class: int = 3) -> None:
         self.relay_pk = relay_pk
         self.append, self.read, self.admin = (SigningKey(secrets.token_bytes(32)) for _ in range(3))
         keys = b"".join(bytes(key.verify_key) for key in (self.append, self.read, self.admin))
         self.config = bytes((1, segment_class, ttl_class)) + keys
         self.id = hashlib.sha256(b"tl1 seg" + relay_pk + self.config).digest()
 
-    def request(self, op, args=b"", payload=b"", key=None):
+    def request(self, op: str, args: bytes = b"", payload: bytes = b"", key: SigningKey | None = None) -> Asked:
         """Return nonce and frame."""
         nonce = secrets.token_bytes(16)
         head = bytes((1, OPS[op]))
@@ -136,59 +142,59 @@ class Segment:
         signature = key.sign(signed).signature if key else bytes(64)
         return nonce, pad(head + self.id + nonce + vector(args) + vector(payload) + signature)
 
-    def create(self, code):
+    def create(self, code: bytes) -> Asked:
         return self.request("CREATE", self.config + b"\x01" + vector(code))
 
-    def append_entry(self, entry):
+    def append_entry(self, entry: bytes) -> Asked:
         return self.request("APPEND", b"\0", entry, self.append)
 
-    def read_after(self, seq, *, wait=0, max_bytes=1 << 20):
+    def read_after(self, seq: int, *, wait: int = 0, max_bytes: int = 1 << 20) -> Asked:
         return self.request("READ", u(seq, 8) + u(max_bytes, 4) + u(wait, 1), b"", self.read)
 
-    def seal(self, entry, head, *, heir=None, days=60):
-        heir = heir or SigningKey(secrets.token_bytes(32))
+    def seal(self, entry: bytes, head: Head, *, days: int = 60) -> Asked:
+        heir = SigningKey(secrets.token_bytes(32))
         args = u(head[0], 8) + head[1] + bytes(heir.verify_key) + u(days, 2)
         return self.request("SEAL", args, entry, self.admin)
 
-    def freeze(self):
+    def freeze(self) -> Asked:
         return self.request("FREEZE", key=self.admin)
 
-    def drop(self):
+    def drop(self) -> Asked:
         return self.request("DROP", key=self.admin)
 
-    def blob_put(self, chunk, delete_secret, code):
+    def blob_put(self, chunk: bytes, delete_secret: bytes, code: bytes) -> Asked:
         """Paid by an enrolment code."""
         args = b"\x01" + vector(code) + hashlib.sha256(delete_secret).digest() + b"\x03"
         return self.request("BLOB_PUT", args, chunk)
 
-    def blob_get(self, chunk):
+    def blob_get(self, chunk: bytes) -> Asked:
         return self.request("BLOB_GET", hashlib.sha256(chunk).digest())
 
-    def blob_del(self, chunk, delete_secret):
+    def blob_del(self, chunk: bytes, delete_secret: bytes) -> Asked:
         return self.request("BLOB_DEL", hashlib.sha256(chunk).digest() + delete_secret)
 
 
 class Line:
     """One connection to a relay; answers are checked and taken apart."""
 
-    def __init__(self, card, *, timeout=60):
+    def __init__(self, card: str, *, timeout: float = 60) -> None:
         self.uri, self.relay_pk = parse_card(card)
         parts = urlsplit(self.uri)
-        self._connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
+        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_exc):
+    def __exit__(self, *_exc: object) -> None:
         self._connection.close()
 
-    def exchange(self, frame):
+    def exchange(self, frame: bytes) -> tuple[int, dict[str, str], bytes]:
         """POST a frame; return HTTP status, header and body."""
         self._connection.request("POST", "/x", frame, {"Content-Type": "application/octet-stream"})
         response = self._connection.getresponse()
         return response.status, dict(response.getheaders()), response.read()
 
-    def ask(self, request, segment_id=None):
+    def ask(self, request: Asked, segment_id: bytes | None = None) -> Answer:
         """Send what a method of :class:`Segment` made; return the :class:`Answer`."""
         nonce, frame = request
         status, _header, body = self.exchange(frame)
@@ -196,6 +202,6 @@ class Line:
         return parse_answer(body, nonce=nonce, relay_pk=self.relay_pk, segment_id=segment_id)
 
 
-def entry_of(text, size=1024):
+def entry_of(text: str, size: int = 1024) -> bytes:
     """Return bytes of one of the entry sizes that begin with ``text``."""
     return text.encode().ljust(size, b"\xaa")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
@@ -31,7 +32,7 @@ async def patient():
         yield run
 
 
-async def drip(writer, pieces, pause=0.05):
+async def drip(writer, pieces, pause):
     """Send piece by piece until the other side is gone."""
     try:
         for piece in pieces:
@@ -42,12 +43,21 @@ async def drip(writer, pieces, pause=0.05):
         return
 
 
+@asynccontextmanager
+async def dripping(writer, pieces, pause=0.05):
+    """Drip meanwhile."""
+    task = asyncio.create_task(drip(writer, pieces, pause))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
 async def seconds_until_closed(reader, writer, pieces):
     start = time.monotonic()
-    dripping = asyncio.create_task(drip(writer, pieces))
-    await until_closed(reader)
-    dripping.cancel()
-    await asyncio.wait([dripping])
+    async with dripping(writer, pieces):
+        await until_closed(reader)
     return time.monotonic() - start
 
 
@@ -72,11 +82,9 @@ async def test_a_longer_chunked_body_is_refused(patient):
 async def test_a_chunked_body_without_end_holds_little(patient):
     reader, writer = await patient.connect()
     writer.write(request(b"", fields=["Transfer-Encoding: chunked"]))
-    endless = asyncio.create_task(drip(writer, (b"4000\r\n" + bytes(0x4000) + b"\r\n" for _ in range(10_000)), pause=0))
-    assert (await read_answer(reader))[0] == 413
-    await until_closed(reader)
-    endless.cancel()
-    await asyncio.wait([endless])
+    async with dripping(writer, (b"4000\r\n" + bytes(0x4000) + b"\r\n" for _ in range(10_000)), pause=0):
+        assert (await read_answer(reader))[0] == 413
+        await until_closed(reader)
     assert patient.server.incoming.held == 0
 
 
