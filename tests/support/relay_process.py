@@ -52,7 +52,7 @@ class RelayProcess:
         """All that it wrote to standard output so far."""
         self._listen = listen
         self._command = tuple(command)
-        self._preexec = preexec
+        self.preexec = preexec
         self._process: subprocess.Popen[bytes]
         self.ready: dict[str, str] = {}
         if not self.directory.exists():
@@ -110,7 +110,7 @@ class RelayProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                preexec_fn=self._preexec,  # noqa: PLW1509 - no threads between fork and exec in our tests
+                preexec_fn=self.preexec,  # noqa: PLW1509 - no threads between fork and exec in our tests
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
         line = self._first_line()

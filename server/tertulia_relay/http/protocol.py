@@ -71,6 +71,13 @@ class RelayConnection(RequestHandler):
         self.phase = phase
         self.deadline = self._loop.time() + seconds
 
+    def rest(self) -> None:
+        """Begin to wait for the next request, unless it is here already."""
+        if self._messages:
+            self.enter(Phase.REQUEST, self._server.config.body_seconds)
+        else:
+            self.enter(Phase.IDLE, self._server.config.idle_seconds)
+
     def abort(self) -> None:
         """Drop the connection now, with whatever it still had to send."""
         if self._line_transport is not None:
@@ -97,7 +104,9 @@ class RelayConnection(RequestHandler):
         before = self._request_count
         super().data_received(data)
         if self._request_count != before:
+            # At once, not when its handler runs: until then more of the body may come, and it is no header.
             self._header_bytes = 0
+            self.enter(Phase.REQUEST, self._server.config.body_seconds)
             if is_pipelined_too_deep(len(self._messages)):
                 self.abort()
         elif data and self.phase is not Phase.REQUEST:

@@ -105,15 +105,15 @@ class RelayServer(web.Server):
         except Exception:  # the outermost loop of one request; aiohttp would log values
             logger.exception("a request failed")
             return self._refuse(connection, HTTPStatus.INTERNAL_SERVER_ERROR)
-        connection.enter(Phase.IDLE if response.keep_alive else Phase.REQUEST, self._pause_after(response))
+        if response.keep_alive:
+            connection.rest()
+        else:
+            connection.enter(Phase.REQUEST, CLOSE_SECONDS)
         return response
 
     def _refuse(self, connection: RelayConnection, status: HTTPStatus) -> web.Response:
         connection.enter(Phase.REQUEST, CLOSE_SECONDS)
         return build_refusal(status)
-
-    def _pause_after(self, response: web.Response) -> float:
-        return self.config.idle_seconds if response.keep_alive else CLOSE_SECONDS
 
     async def _exchange(self, request: web.BaseRequest, connection: RelayConnection) -> web.Response:
         with self.incoming.hold() as incoming, self.outgoing.hold() as outgoing:

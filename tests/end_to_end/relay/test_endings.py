@@ -160,29 +160,39 @@ def test_a_mistake_in_the_settings_is_named(home):
         settings.write_text(right)
 
 
-@pytest.mark.parametrize("how", ["settings", "system"])
-def test_a_full_disk_refuses_writes_and_keeps_serving(tmp_path, how):
-    def limit_files():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, 2 << 20))
+def fill(line, segment):
+    """Append until the relay refuses; what was acknowledged must still be served."""
+    stored, _ = read_all(line, segment)
+    before = len(stored)
+    for number in range(60):
+        entry = entry_of(f"entry {len(stored)}/{number}", 262144)
+        answer = line.ask(segment.append_entry(entry), segment.id)
+        if answer.status != "OK":
+            break
+        stored.append(entry)
+    assert (answer.status, answer.head) == ("UNAVAILABLE", None)
+    assert len(stored) > before
+    assert line.ask(segment.append_entry(entry_of("more", 262144)), segment.id).status == "UNAVAILABLE"
+    assert read_all(line, segment)[0] == stored
 
-    relay = RelayProcess(
-        tmp_path / "relay",
-        settings="[storage]\nmax_mib = 2\n" if how == "settings" else "",
-        preexec=limit_files if how == "system" else None,
-    )
+
+def test_a_full_disk_refuses_writes_and_keeps_serving(tmp_path):
+    def limit_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6 << 20, 6 << 20))
+
+    patient = "[quota]\nappend_burst_units = 100000\n"
+    relay = RelayProcess(tmp_path / "relay", settings=patient + "[storage]\nmax_mib = 2\n")
     _, relay_pk, code = parse_enrolment(relay.enrolment())
-    segment, stored = Segment(relay_pk), []
+    segment = Segment(relay_pk)
+    # Twice: at the bound of the settings, and, with that gone, at one that the system sets, as a full volume does.
     with relay, Line(relay.card) as line:
         assert line.ask(segment.create(code), segment.id).status == "OK"
-        for number in range(40):
-            entry = entry_of(f"entry {number}", 262144)
-            answer = line.ask(segment.append_entry(entry), segment.id)
-            if answer.status != "OK":
-                break
-            stored.append(entry)
-        assert (answer.status, answer.head) == ("UNAVAILABLE", None)
-        assert stored
-        assert line.ask(segment.append_entry(entry_of("more", 262144)), segment.id).status == "UNAVAILABLE"
-        assert read_all(line, segment)[0] == stored
+        fill(line, segment)
         assert relay.log.read_text().count("the database cannot be written") == 1
+        assert relay.stop() < 5
+    (relay.directory / "relay.toml").write_text(patient)
+    relay.preexec = limit_files
+    with relay, Line(relay.card) as line:
+        fill(line, segment)
+        assert relay.log.read_text().count("the database cannot be written") == 2
         assert relay.stop() < 5

@@ -65,6 +65,18 @@ async def test_the_longest_body_is_taken(patient):
     assert (await patient.ask(request(bytes(MAX_REQUEST))))[0] == 200
 
 
+async def test_a_body_that_comes_before_its_request_is_looked_at_is_no_header(patient):
+    reader, writer = await patient.connect()
+    for _ in range(2):
+        await until(lambda: len(patient.server.connections) == 1)
+        (connection,) = patient.server.connections
+        head, _, body = request(bytes(MAX_REQUEST)).partition(b"\r\n\r\n")
+        connection.data_received(head + b"\r\n\r\n")
+        connection.data_received(body[: MAX_HEADER_BYTES + 1])
+        writer.write(body[MAX_HEADER_BYTES + 1 :])
+        assert (await read_answer(reader))[0] == 200
+
+
 async def test_a_longer_body_is_refused_before_it_is_sent(patient):
     reader, writer = await patient.connect()
     writer.write(request(b"", fields=[f"Content-Length: {MAX_REQUEST + 1}"]))
