@@ -24,6 +24,8 @@ MACHINE = ("client/tertulia/system.py",)
 RELAY_RULES = "server/tertulia_relay/delivery"
 
 PRIMITIVES = {
+    "protocol/tertulia_protocol/mls/ciphersuite.py": "MLS: AEADs, Ed25519; HMAC and HKDF by the standard library",
+    "protocol/tertulia_protocol/mls/hpke.py": "MLS: HPKE over X25519 and over ML-KEM-768 with X25519",
     "protocol/tertulia_protocol/signing.py": "Ed25519 outside MLS",
 }
 """Where ``cryptography`` and ``nacl`` are used and for what: what an auditor reads first."""
