@@ -58,6 +58,10 @@ class Reader:
         self._skip(length)
         return self._data[start : self.position]
 
+    def since(self, start: int) -> bytes:
+        """Return the bytes that were read since ``position`` was ``start``."""
+        return self._data[start : self.position]
+
     def _skip(self, length: int) -> None:
         if length > self._end - self.position:
             raise DecodeError(f"{length} bytes wanted, {self._end - self.position} left", position=self.position)
@@ -219,6 +223,45 @@ class Writer:
             item.encode(self)
 
 
+def opaque_size(length: int) -> int:
+    """Return how many bytes ``opaque<V>`` of ``length`` bytes takes."""
+    return length + (1 if length < 0x40 else 2 if length < 0x4000 else 4)
+
+
+class CachedEncoding:
+    """The base of a frozen struct whose wire form is needed again and again: hashed, signed or sent on.
+
+    A value has exactly one encoding, so the bytes that it was read from stand for it. A subclass defines
+    ``encode_fields`` and ends its ``decode`` with :meth:`with_encoding`.
+    """
+
+    __slots__ = ("_encoding",)
+    _encoding: bytes
+
+    def encode_fields(self, writer: Writer, /) -> None:
+        """Append the wire form, field by field."""
+        raise NotImplementedError
+
+    def with_encoding(self, encoding: bytes) -> Self:
+        """Remember the wire form, which the caller knows to be this value's, and return the value."""
+        object.__setattr__(self, "_encoding", encoding)
+        return self
+
+    @property
+    def encoding(self) -> bytes:
+        """Return the wire form."""
+        try:
+            return self._encoding
+        except AttributeError:
+            writer = Writer()
+            self.encode_fields(writer)
+            return self.with_encoding(writer.getvalue())._encoding
+
+    def encode(self, writer: Writer, /) -> None:
+        """Append the wire form."""
+        writer.raw(self.encoding)
+
+
 def parse(kind: type[S], data: bytes) -> S:
     """Read exactly one ``kind`` from ``data``. :raises DecodeError: malformed, or bytes follow it."""
     reader = Reader(data)
@@ -237,6 +280,8 @@ def parse_padded(kind: type[S], data: bytes) -> S:
 
 def serialize(value: Struct) -> bytes:
     """Return the wire form of ``value``."""
+    if isinstance(value, CachedEncoding):
+        return value.encoding
     writer = Writer()
     value.encode(writer)
     return writer.getvalue()
