@@ -86,10 +86,10 @@ def welcome_secret(suite: CipherSuite, joiner_secret: bytes, psk_secret: bytes) 
     return derive_secret(suite, suite.extract(joiner_secret, psk_secret), "welcome")
 
 
-def derive_epoch(
+def derive_joined_epoch(
     suite: CipherSuite, *, joiner_secret: bytes, psk_secret: bytes, group_context: GroupContext
 ) -> DerivedEpoch:
-    """Return the secrets of the epoch that ``group_context`` describes.
+    """Return the secrets of the epoch that ``group_context`` describes, from the joiner secret of a Welcome.
 
     :param psk_secret: Nh zero bytes where there is no PSK.
     """
@@ -112,14 +112,17 @@ def derive_epoch(
     )
 
 
-def next_epoch(
+def derive_epoch(
     suite: CipherSuite, *, init_secret: bytes, commit_secret: bytes, psk_secret: bytes, group_context: GroupContext
 ) -> DerivedEpoch:
-    """Return the secrets of the epoch that a commit leads to: the joiner secret, then :func:`derive_epoch`."""
+    """Return the secrets of the epoch that ``group_context`` describes, from the epoch before it.
+
+    :param commit_secret: Nh zero bytes where the commit has no path. :param psk_secret: the same where it has no PSK.
+    """
     joiner_secret = derive_joiner_secret(
         suite, init_secret=init_secret, commit_secret=commit_secret, group_context=group_context
     )
-    return derive_epoch(suite, joiner_secret=joiner_secret, psk_secret=psk_secret, group_context=group_context)
+    return derive_joined_epoch(suite, joiner_secret=joiner_secret, psk_secret=psk_secret, group_context=group_context)
 
 
 def export(suite: CipherSuite, exporter_secret: bytes, label: bytes | str, context: bytes, length: int) -> bytes:

@@ -195,8 +195,11 @@ class SecretTree:
     _top: Subtree = field(repr=False)
 
     @classmethod
-    def create(cls, suite: CipherSuite, encryption_secret: bytes, *, n_leaves: int, own_leaf: LeafIndex) -> SecretTree:
-        """Return the tree of a new epoch. :param n_leaves: of the ratchet tree, blanks included."""
+    def create(cls, suite: CipherSuite, encryption_secret: bytes, n_leaves: int, own_leaf: LeafIndex) -> SecretTree:
+        """Return the tree of a new epoch. :param n_leaves: of the ratchet tree, blanks included.
+
+        The encryption secret is the root: nobody must keep it besides.
+        """
         width = padded_size(n_leaves)
         top = _split_down(suite, encryption_secret, root(width), leaf_to_node(own_leaf))
         return cls(suite=suite, n_leaves=width, own_leaf=own_leaf, _top=top)
