@@ -255,7 +255,8 @@ class CachedEncoding:
         except AttributeError:
             writer = Writer()
             self.encode_fields(writer)
-            return self.with_encoding(writer.getvalue())._encoding
+            self.with_encoding(writer.getvalue())
+            return self._encoding
 
     def encode(self, writer: Writer, /) -> None:
         """Append the wire form."""
