@@ -86,7 +86,7 @@ def welcome_secret(suite: CipherSuite, joiner_secret: bytes, psk_secret: bytes) 
     return derive_secret(suite, suite.extract(joiner_secret, psk_secret), "welcome")
 
 
-def derive_joined_epoch(
+def derive_epoch(
     suite: CipherSuite, *, joiner_secret: bytes, psk_secret: bytes, group_context: GroupContext
 ) -> DerivedEpoch:
     """Return the secrets of the epoch that ``group_context`` describes, from the joiner secret of a Welcome.
@@ -112,7 +112,7 @@ def derive_joined_epoch(
     )
 
 
-def derive_epoch(
+def next_epoch(
     suite: CipherSuite, *, init_secret: bytes, commit_secret: bytes, psk_secret: bytes, group_context: GroupContext
 ) -> DerivedEpoch:
     """Return the secrets of the epoch that ``group_context`` describes, from the epoch before it.
@@ -122,7 +122,7 @@ def derive_epoch(
     joiner_secret = derive_joiner_secret(
         suite, init_secret=init_secret, commit_secret=commit_secret, group_context=group_context
     )
-    return derive_joined_epoch(suite, joiner_secret=joiner_secret, psk_secret=psk_secret, group_context=group_context)
+    return derive_epoch(suite, joiner_secret=joiner_secret, psk_secret=psk_secret, group_context=group_context)
 
 
 def export(suite: CipherSuite, exporter_secret: bytes, label: bytes | str, context: bytes, length: int) -> bytes:
