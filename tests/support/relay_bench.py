@@ -52,7 +52,7 @@ async def measure(directory: Path, clients: int, seconds: float) -> dict[str, ob
 def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         for clients in [int(argument) for argument in sys.argv[1:]] or [1, 8, 64]:
-            print(json.dumps(asyncio.run(measure(Path(directory), clients, 1))))  # noqa: T201
+            print(json.dumps(asyncio.run(measure(Path(directory), clients, 1))))  # noqa: T201 - its output
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self, TypedDict, Unpack
 
 from tertulia_protocol.codec import Struct, parse, serialize
 from tertulia_protocol.relay_api import requests
@@ -81,6 +82,21 @@ def seed(text: str) -> SigningSeed:
     return SigningSeed(hashlib.sha256(text.encode()).digest())
 
 
+class SegmentOptions(TypedDict, total=False):
+    """What a test may choose of a segment."""
+
+    segment_class: int
+    ttl_class: int
+    has_admin: bool
+
+
+class AppendOptions(TypedDict, total=False):
+    """What a test may choose of an APPEND."""
+
+    admin: bool
+    if_head: Position | None
+
+
 @dataclass(kw_only=True)
 class Segment:
     """A segment and the keys that belong to it."""
@@ -120,7 +136,7 @@ class RelayWorld:
         self, path: Path, *, settings: Settings | None = None, limits: RelayLimits | None = None, **storage: int
     ) -> None:
         self.path = path
-        self.random = random.Random(7)  # noqa: S311 - tests repeat
+        self.random = random.Random(path.exists())  # noqa: S311 - tests repeat; a restart must not
         self.key = seed("relay")
         self.relay_pk = self.key.public_key
         self.clock = ManualClock()
@@ -141,7 +157,7 @@ class RelayWorld:
     def rng(self, length: int) -> bytes:
         return self.random.randbytes(length)
 
-    async def __aenter__(self) -> RelayWorld:
+    async def __aenter__(self) -> Self:
         await self.relay.start()
         self.code = await self.relay.add_code(budget=10_000, days=30)
         return self
@@ -166,14 +182,14 @@ class RelayWorld:
     def payment(self) -> Payment:
         return Payment(PaymentType.ENROLMENT_CODE, self.code)
 
-    def segment(self, name: str = "circle", **options: object) -> Segment:
+    def segment(self, name: str = "circle", **options: Unpack[SegmentOptions]) -> Segment:
         return Segment(name=name, relay_pk=self.relay_pk, **options)
 
     async def create(self, segment: Segment, payment: Payment | None = None) -> Response:
         args = requests.CreateArgs(config=segment.config, payment=payment or self.payment())
         return await self.send(self.request(Op.CREATE, segment.id, args))
 
-    async def created(self, name: str = "circle", **options: object) -> Segment:
+    async def created(self, name: str = "circle", **options: Unpack[SegmentOptions]) -> Segment:
         segment = self.segment(name, **options)
         response = await self.create(segment)
         assert response.status is Status.OK
@@ -186,7 +202,7 @@ class RelayWorld:
         request = self.request(Op.APPEND, segment.id, args, data)
         return request.sign(segment.admin_key if admin else segment.append_key, relay_pk=self.relay_pk)
 
-    async def append(self, segment: Segment, data: bytes, **options: object) -> Response:
+    async def append(self, segment: Segment, data: bytes, **options: Unpack[AppendOptions]) -> Response:
         return await self.send(self.append_request(segment, data, **options))
 
     def seal_request(self, segment: Segment, data: bytes, if_head: Position, retire_days: int = 60) -> Request:
@@ -218,7 +234,9 @@ class RelayWorld:
         args = requests.ReadArgs(after_seq=after_seq, max_bytes=max_bytes, wait_s=wait_s)
         return await self.send(self.request(Op.READ, segment.id, args), key or segment.read_key)
 
-    async def extend(self, segment: Segment, *, days: int = 0, units: int = 0, payment: Payment | None = None) -> Response:
+    async def extend(
+        self, segment: Segment, *, days: int = 0, units: int = 0, payment: Payment | None = None
+    ) -> Response:
         args = requests.ExtendArgs(payment=payment or self.payment(), days=days, units=units)
         return await self.send(self.request(Op.EXTEND, segment.id, args))
 
@@ -244,7 +262,7 @@ class RelayWorld:
         """Return every row of every table, as another process sees the file."""
         with closing(sqlite3.connect(self.path)) as connection:
             names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")]
-            return {name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr) for name in names}  # noqa: S608
+            return {name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr) for name in names}  # noqa: S608 - names from the file itself
 
 
 def seq_of(response: Response) -> int:

@@ -74,9 +74,9 @@ class Reading:
 
     async def _wait(self, row: SegmentRow, args: ReadArgs, watch: Watch) -> SegmentRow:
         end = self._clock.monotonic() + wait_seconds(args, self._settings)
-        while is_worth_waiting(row, args) and not self._closing:
+        while is_worth_waiting(row, args):
             left = end - self._clock.monotonic()
-            if left <= 0 or not await self._grown_within(watch, left):
+            if left <= 0 or self._closing or not await self._grown_within(watch, left) or self._closing:
                 break
             watch.clear()
             row = await self._segment(row.id)

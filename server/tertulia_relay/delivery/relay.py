@@ -67,6 +67,7 @@ class Relay:
             settings=settings,
             open_ledger=lambda: (clock.utc_day(), clock.monotonic()),
             after_commit=self._after_commit,
+            after_write=self._after_write,
         )
         self._operations = Operations(
             key=key,
@@ -130,8 +131,10 @@ class Relay:
             self._on_storage_error(error)
         self._outage = True
 
-    def _after_commit(self, ledger: Ledger) -> None:
+    def _after_write(self) -> None:
         self._outage = False
+
+    def _after_commit(self, ledger: Ledger) -> None:
         self._rates.take(ledger.charged, now=ledger.now)
         for segment_id, count in ledger.freezes.items():
             for _ in range(count):

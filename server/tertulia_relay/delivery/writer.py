@@ -54,15 +54,18 @@ class Writer:
     def __init__(
         self, *, storage: Storage, settings: Settings, open_ledger: Callable[[], tuple[int, float]],
         after_commit: Callable[[Ledger], None],
+        after_write: Callable[[], None],
     ) -> None:  # fmt: skip
         """:param open_ledger: gives the UTC day and the monotonic seconds of a batch.
 
         :param after_commit: is told of each committed batch before any of its writes is answered.
+        :param after_write: is told when a batch was committed that changed something: the database takes writes.
         """
         self._storage = storage
         self._settings = settings
         self._open_ledger = open_ledger
         self._after_commit = after_commit
+        self._after_write = after_write
         self._queue: asyncio.Queue[_Queued] = asyncio.Queue()
         self._queued_bytes = 0
         self._task: asyncio.Task[None] | None = None
@@ -140,6 +143,8 @@ class Writer:
             if changes:
                 await transaction.apply(changes)
         self.commits += 1
+        if changes:
+            self._after_write()
         self._after_commit(ledger)
         for queued, outcome in zip(batch, outcomes, strict=True):
             if not queued.done.done():

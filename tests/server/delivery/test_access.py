@@ -39,9 +39,7 @@ async def test_an_unknown_operation_is_malformed(world, unchanged, op):
 async def test_arguments_that_do_not_parse_are_malformed(world, unchanged, op):
     segment = await world.created()
     bare = op in (Op.INFO, Op.BLOB_GET, Op.BLOB_DEL)
-    request = requests.Request(
-        op=op, nonce=b"n" * 16, args=b"\xff" * 7, segment_id=bytes(32) if bare else segment.id
-    )
+    request = requests.Request(op=op, nonce=b"n" * 16, args=b"\xff" * 7, segment_id=bytes(32) if bare else segment.id)
     async with unchanged():
         response = await world.send(request)
     assert response.status is Status.MALFORMED
@@ -51,9 +49,7 @@ async def test_arguments_that_do_not_parse_are_malformed(world, unchanged, op):
 @pytest.mark.parametrize(("op", "size"), [(Op.APPEND, 1024), (Op.SEAL, 1024), (Op.BLOB_PUT, 4096)])
 async def test_arguments_beside_a_payload_that_do_not_parse_are_malformed(world, unchanged, op, size):
     segment = await world.created()
-    request = requests.Request(
-        op=op, nonce=b"n" * 16, args=b"\xff" * 7, segment_id=segment.id, payload=bytes(size)
-    )
+    request = requests.Request(op=op, nonce=b"n" * 16, args=b"\xff" * 7, segment_id=segment.id, payload=bytes(size))
     async with unchanged():
         assert (await world.send(request, segment.append_key)).status is Status.MALFORMED
 
@@ -200,7 +196,7 @@ async def test_nobody_is_denied_before_any_verifier_sees_the_key(world, unchange
     forged = bytes([1]) + bytes(63)  # R = the neutral point, S = 0
     async with unchanged():
         for request in await every_signed_request(world, segment):
-            if request.op in (Op.READ,) or (request.op == Op.APPEND and not request.args[0] & 1):
+            if request.op == Op.READ or (request.op == Op.APPEND and not request.args[0] & 1):
                 continue
             response = await world.send(replace(request, signature=forged))
             assert (response.status, response.head) == (Status.DENY, None)

@@ -84,7 +84,7 @@ async def test_the_last_days_show_in_the_head(world):
     assert head_of(await world.read(segment)).state == HeadState.EXPIRING
 
 
-async def test_an_empty_segment_can_be_dropped(world, unchanged):
+async def test_an_empty_segment_can_be_dropped(world):
     async with unchanged_but_for_code(world):
         segment = await world.created()
         assert (await world.drop(segment)).status is Status.OK
