@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from tertulia_protocol.codec import Reader, Writer, serialize
-from tertulia_protocol.errors import UnsupportedError
+from tertulia_protocol.errors import RuleError, UnsupportedError
 from tertulia_protocol.mls.ciphersuite import CipherSuite
 from tertulia_protocol.mls.labeled import expand_with_label
 
 
-class PskType(IntEnum):
+class PSKType(IntEnum):
     """Where a pre-shared key comes from."""
 
     EXTERNAL = 1
     RESUMPTION = 2
 
 
-class ResumptionUsage(IntEnum):
+class ResumptionPSKUsage(IntEnum):
     """What an earlier epoch's key is used for."""
 
     APPLICATION = 1
@@ -28,13 +28,13 @@ class ResumptionUsage(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ExternalPsk:
+class ExternalPSK:
     """A key that the application provides under ``psk_id``."""
 
     psk_id: bytes
 
     @classmethod
-    def decode(cls, reader: Reader) -> ExternalPsk:
+    def decode(cls, reader: Reader) -> ExternalPSK:
         """Read one. :raises DecodeError: truncated."""
         return cls(reader.opaque())
 
@@ -44,15 +44,15 @@ class ExternalPsk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResumptionPsk:
+class ResumptionPSK:
     """The resumption secret of an epoch of a group."""
 
-    usage: ResumptionUsage
+    usage: ResumptionPSKUsage
     psk_group_id: bytes
     psk_epoch: int
 
     @classmethod
-    def decode(cls, reader: Reader) -> ResumptionPsk:
+    def decode(cls, reader: Reader) -> ResumptionPSK:
         """Read one. :raises DecodeError: truncated. :raises UnsupportedError: an unknown usage."""
         usage = _decode_usage(reader.u8())
         return cls(usage=usage, psk_group_id=reader.opaque(), psk_epoch=reader.u64())
@@ -64,9 +64,9 @@ class ResumptionPsk:
         writer.u64(self.psk_epoch)
 
 
-def _decode_usage(value: int) -> ResumptionUsage:
+def _decode_usage(value: int) -> ResumptionPSKUsage:
     try:
-        return ResumptionUsage(value)
+        return ResumptionPSKUsage(value)
     except ValueError as error:
         raise UnsupportedError(f"resumption PSK usage {value} is not known") from error
 
@@ -75,27 +75,33 @@ def _decode_usage(value: int) -> ResumptionUsage:
 class PreSharedKeyID:
     """Names a pre-shared key and one use of it: ``psk_nonce`` is fresh for each use and has Nh bytes."""
 
-    psk: ExternalPsk | ResumptionPsk
+    psk: ExternalPSK | ResumptionPSK
     psk_nonce: bytes
 
     @classmethod
     def decode(cls, reader: Reader) -> PreSharedKeyID:
         """Read one. :raises DecodeError: truncated. :raises UnsupportedError: an unknown type or usage."""
         kind = reader.u8()
-        psk: ExternalPsk | ResumptionPsk
-        if kind == PskType.EXTERNAL:
-            psk = ExternalPsk.decode(reader)
-        elif kind == PskType.RESUMPTION:
-            psk = ResumptionPsk.decode(reader)
+        psk: ExternalPSK | ResumptionPSK
+        if kind == PSKType.EXTERNAL:
+            psk = ExternalPSK.decode(reader)
+        elif kind == PSKType.RESUMPTION:
+            psk = ResumptionPSK.decode(reader)
         else:
             raise UnsupportedError(f"PSK type {kind} is not known")
         return cls(psk, reader.opaque())
 
     def encode(self, writer: Writer) -> None:
         """Append the wire form."""
-        writer.u8(PskType.EXTERNAL if isinstance(self.psk, ExternalPsk) else PskType.RESUMPTION)
+        writer.u8(PSKType.EXTERNAL if isinstance(self.psk, ExternalPSK) else PSKType.RESUMPTION)
         self.psk.encode(writer)
         writer.opaque(self.psk_nonce)
+
+
+def check_psk_nonce(suite: CipherSuite, psk_id: PreSharedKeyID) -> None:
+    """Check that the nonce has Nh bytes. :raises RuleError: it has not (section 12.1.4)."""
+    if len(psk_id.psk_nonce) != suite.Nh:
+        raise RuleError(f"a psk_nonce has {len(psk_id.psk_nonce)} bytes, not {suite.Nh}", rule="RFC9420 12.1.4")
 
 
 def psk_secret(suite: CipherSuite, psks: Sequence[tuple[PreSharedKeyID, bytes]]) -> bytes:
