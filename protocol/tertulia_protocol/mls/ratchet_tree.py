@@ -339,4 +339,4 @@ def check_node_types(nodes: Iterable[Node | None]) -> None:
 def check_member(leaf: LeafNode | None, index: LeafIndex) -> None:
     """Check that a leaf stands in this place (RFC 9420 section 12.1.3). :raises RuleError: it is blank or outside."""
     if leaf is None:
-        raise RuleError(f"leaf {index} is not a member", rule="RFC9420 12.1.3")
+        raise RuleError(f"leaf {index} is not a member", rule="RFC9420-12.1.3")
