@@ -1,7 +1,8 @@
 """The TLS presentation language as RFC 9420 section 2.1 uses it: fixed-size integers, opaque bytes, ``<V>`` vectors.
 
 A struct is a class with ``decode(cls, reader)`` and ``encode(self, writer)``. Reading raises :class:`DecodeError`
-with the position and nothing else, whatever the bytes are; a value has exactly one encoding, so
+with the position, whatever the bytes are (structs of MLS also raise ``UnsupportedError`` where an unknown type makes
+the rest unreadable, and ``RuleError`` for a list that must not be); a value has exactly one encoding, so
 ``serialize(parse(T, data)) == data`` for all data that :func:`parse` accepts.
 """
 
