@@ -42,7 +42,7 @@ class Group(GroupState):
     """One group, seen by one member. Properties and ``export_secret``: see :class:`GroupState`."""
 
     @classmethod
-    def create(
+    def create(  # noqa: PLR0913 - each argument is one choice, and all are named
         cls,
         *,
         suite: CipherSuite,
@@ -159,7 +159,7 @@ class Group(GroupState):
         """
         return commit_processor.merge(self, staged)
 
-    def build_commit(
+    def build_commit(  # noqa: PLR0913 - each argument is one choice, and all are named
         self,
         *,
         now: int,
@@ -174,12 +174,12 @@ class Group(GroupState):
     ) -> BuiltCommit[Group]:
         """Build a commit and, where it adds somebody, one Welcome for all of them. Several may be pending at once.
 
-        Store ``BuiltCommit.group`` before the message leaves. It takes effect by ``open`` when it comes back from the
-        group's log, or by ``merge(built.staged)``.
+         Store ``BuiltCommit.group`` before the message leaves. It takes effect by ``open`` when it comes back from the
+         group's log, or by ``merge(built.staged)``.
 
-        :param now: Unix seconds, for the lifetimes of added key packages.
-        :param path: None: only where RFC 9420 section 12.4 demands one. :param changes: of our leaf, with a path only.
-       . :raises UsageError: ``path=False`` where one is demanded.
+         :param now: Unix seconds, for the lifetimes of added key packages.
+         :param path: None: only where RFC 9420 section 12.4 demands one. :param changes: of our leaf, with a path only.
+        . :raises UsageError: ``path=False`` where one is demanded.
         """
         return commit_builder.build_commit(
             self,

@@ -17,40 +17,17 @@ from tertulia_protocol.errors import RuleError, WrongEpochError
 from tertulia_protocol.mls.ciphersuite import CipherSuite
 from tertulia_protocol.mls.commit import Commit
 from tertulia_protocol.mls.credential import Credential
+from tertulia_protocol.mls.errors import RemovedError
 from tertulia_protocol.mls.extensions import Extension
 from tertulia_protocol.mls.framing import AuthenticatedContent
 from tertulia_protocol.mls.group_context import GroupContext
 from tertulia_protocol.mls.key_schedule import EpochSecrets, export
 from tertulia_protocol.mls.leaf_node import LeafNode
+from tertulia_protocol.mls.proposal_rules import Effect, ResolvedProposal
 from tertulia_protocol.mls.proposals import Proposal
 from tertulia_protocol.mls.ratchet_tree import RatchetTree
-from tertulia_protocol.mls.secret_tree import SecretTree
+from tertulia_protocol.mls.secret_tree import RatchetLimits, SecretTree
 from tertulia_protocol.mls.tree_math import LeafIndex, NodeIndex
-
-
-class RemovedError(RuleError):
-    """You are no longer a member of this group."""
-
-    code = "mls.removed"
-    next = "Ask a coordinator for a new invitation if this was a mistake."
-
-
-class UnknownProposalError(RuleError):
-    """A change of the group builds on a suggestion that never arrived here."""
-
-    code = "mls.unknown-proposal"
-
-
-class UnknownPskError(RuleError):
-    """A change of the group needs a shared key that this device does not have."""
-
-    code = "mls.unknown-psk"
-
-
-class ConfirmationError(RuleError):
-    """A change of the group does not lead to the state that its author claims."""
-
-    code = "mls.confirmation"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +40,11 @@ class GroupSettings:
     """How far a generation may lie ahead of the last one seen."""
     max_skipped: int = 32
     """Keys kept per ratchet for messages that come out of order."""
+
+    @property
+    def limits(self) -> RatchetLimits:
+        """Return the part that ratchets need."""
+        return RatchetLimits(max_forward=self.max_forward, max_skipped=self.max_skipped)
 
 
 class Member(NamedTuple):
@@ -233,7 +215,7 @@ def leaf_at(tree: RatchetTree, index: LeafIndex) -> LeafNode:
     """Return a member's leaf. :raises RuleError: the leaf is blank or outside of the tree."""
     leaf = tree.leaf(index) if index < tree.size else None
     if leaf is None:
-        raise RuleError(f"no member at leaf {index}", rule="RFC9420 6.1")
+        raise RuleError(f"no member at leaf {index}", rule="RFC9420-6.1")
     return leaf
 
 
@@ -273,38 +255,39 @@ class Opened(Generic[S]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedProposal:
-    """A proposal of a commit, wherever it was."""
-
-    proposal: Proposal
-    sender: LeafIndex
-    """Whoever proposed it; the committer itself for a proposal by value."""
-    ref: bytes | None = None
-    """Its ProposalRef where the commit names it by reference."""
-
-    @property
-    def by_reference(self) -> bool:
-        """Answer whether the commit names it by reference."""
-        return self.ref is not None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ProvisionalCommit(Generic[S]):
     """The public part of a commit: all rules hold that need no secret. For an application's own rules."""
 
     opened: Opened[S]
     committer: LeafIndex
     proposals: tuple[ResolvedProposal, ...]
-    tree_before_path: RatchetTree = field(repr=False)
-    """After the proposals."""
+    effect: Effect
+    """What the proposals do, before the path."""
     tree: RatchetTree = field(repr=False)
     """After the proposals and the path."""
-    added: tuple[LeafIndex, ...]
-    updated: tuple[LeafIndex, ...]
-    removed: tuple[LeafIndex, ...]
     path_leaf: LeafNode | None
+    """The committer's new leaf; None where the commit has no path."""
     extensions_before: tuple[Extension, ...]
-    extensions_after: tuple[Extension, ...]
+
+    @property
+    def extensions_after(self) -> tuple[Extension, ...]:
+        """Return the GroupContext's extensions in the next epoch."""
+        return self.effect.extensions
+
+    @property
+    def added(self) -> tuple[LeafIndex, ...]:
+        """Return the leaves of those added, in the order of their Adds."""
+        return self.effect.added
+
+    @property
+    def updated(self) -> tuple[LeafIndex, ...]:
+        """Return the leaves changed by Update proposals."""
+        return self.effect.updated
+
+    @property
+    def removed(self) -> tuple[LeafIndex, ...]:
+        """Return the leaves removed."""
+        return self.effect.removed
 
     @property
     def commit(self) -> Commit:
