@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import quote
 
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, text
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection, text
 
 from tertulia_relay.storage import migrate, sqlite
 from tertulia_relay.storage.errors import DatabaseDamagedError, DatabaseError
@@ -28,15 +25,10 @@ def inspect_database(path: Path) -> str:
     """
     if not path.exists():
         raise NoDatabaseError
-    url = f"sqlite:///file:{quote(str(path))}?mode=ro&uri=true"
-    engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
-    try:
-        with sqlite.translated(), engine.connect() as connection:
-            migrate.check_schema_known(connection)
-            check_integrity(connection)
-            schema = MigrationContext.configure(connection).get_current_revision()
-    finally:
-        engine.dispose()
+    with sqlite.only_looking(path) as connection:
+        migrate.check_schema_known(connection)
+        check_integrity(connection)
+        schema = migrate.read_schema(connection)
     if schema is None:
         raise NoDatabaseError
     return schema

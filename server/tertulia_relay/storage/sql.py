@@ -1,103 +1,56 @@
 """Storage in SQL through SQLAlchemy Core: SQLite here; what is particular to it lies in :mod:`.sqlite`.
 
-One connection writes, a few only read. Bodies lie under random 63-bit numbers so that the file does not record the
-order in which segments were written to.
+One connection writes, in a thread of its own; a few only read, each in its thread. A thread takes a whole step of a
+transaction at once: handing every single statement over would cost several times what SQLite needs to run it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Protocol, TypeVar
 
-from sqlalchemy import URL, Executable, Row
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy import Connection, Engine
 
-from tertulia_protocol.relay_api.limits import ENTRY_SIZES
-from tertulia_relay.storage import migrate, sqlite
-from tertulia_relay.storage import statements as sql
-from tertulia_relay.storage.errors import DatabaseError
+from tertulia_relay.storage import migrate, sqlite, work
+from tertulia_relay.storage.errors import DatabaseBusyError, DatabaseError
 from tertulia_relay.storage.interface import Changes, Found, SegmentRow, Storage, Transaction, Wanted
 
 READERS = 4
+CHECKPOINT_TRIES = 5
+CHECKPOINT_PAUSE = 0.1
+"""Seconds between two tries, in which others write."""
+
+T = TypeVar("T")
+Step = Callable[[Connection], T]
+
+
+class Run(Protocol):
+    """Runs a step on a connection, in the thread that it belongs to."""
+
+    def __call__(self, step: Step[T], /) -> Awaitable[T]:
+        """Return what the step returns. :raises DatabaseError: whatever the driver said."""
+        ...
 
 
 class SqlTransaction(Transaction):
-    """A write transaction on the writer's connection."""
+    """A write transaction on the writer's connection. It begins with its first statement."""
 
-    def __init__(self, connection: AsyncConnection, rng: Callable[[int], bytes]) -> None:
-        self._connection = connection
+    def __init__(self, run: Run, rng: Callable[[int], bytes]) -> None:
+        self._run = run
         self._rng = rng
 
     async def find(self, wanted: Wanted) -> Found:
-        """Read the rows that exist."""
-        found = Found()
-        with sqlite.translated():
-            if wanted.segments:
-                for row in await self._rows(sql.SEGMENTS, list(wanted.segments)):
-                    found.segments[row.id] = sql.to_segment(row)
-            if wanted.entries:
-                for row in await self._rows(sql.PLACES, list({entry_hash for _, entry_hash in wanted.entries})):
-                    if (row.seg, row.h) in wanted.entries:
-                        found.entries[row.seg, row.h] = row.seq
-            if wanted.blobs:
-                for row in await self._rows(sql.BLOBS, list(wanted.blobs)):
-                    found.blobs[row.id] = sql.to_blob(row)
-            if wanted.codes:
-                for row in await self._rows(sql.CODES, list(wanted.codes)):
-                    found.codes[row.h] = sql.to_code(row)
-        return found
-
-    async def _rows(self, statement: Executable, keys: Sequence[object]) -> Sequence[Row[Any]]:
-        return (await self._connection.execute(statement, {"keys": keys})).all()
+        """Read the rows that exist, with the write lock held from here on."""
+        return await self._run(partial(work.find, wanted=wanted))
 
     async def apply(self, changes: Changes) -> None:
-        """Write everything, one statement per table."""
-        with sqlite.translated():
-            for segment_id in changes.dropped_segments:
-                await self._each((sql.DROP_BODIES, sql.DROP_ENTRIES, sql.DROP_SEGMENT), {"key": segment_id})
-            for blob_id in changes.dropped_blobs:
-                await self._each((sql.DROP_BLOB_BODY, sql.DROP_BLOB), {"key": blob_id})
-            await self._insert(changes)
-            await self._many(sql.UPDATE_SEGMENT, [sql.to_update(row) for row in changes.segments])
-            await self._many(
-                sql.UPDATE_BLOB, [{"key": row.id, "new_expires_day": row.expires_day} for row in changes.blobs]
-            )
-            await self._many(sql.UPDATE_CODE, [{"key": row.hash, "new_units": row.left} for row in changes.codes])
-
-    async def _insert(self, changes: Changes) -> None:
-        rids = self._row_numbers(len(changes.new_entries) + len(changes.new_blobs))
-        entries = [
-            {"seg": entry.segment_id, "seq": entry.seq, "h": entry.hash, "size": len(entry.data), "rid": rid}
-            for entry, rid in zip(changes.new_entries, rids, strict=False)
-        ]
-        blobs = [
-            {"id": row.id, "delete_hash": row.delete_hash, "rid": rid, "expires_day": row.expires_day}
-            for (row, _), rid in zip(changes.new_blobs, rids[len(entries) :], strict=True)
-        ]
-        data = [entry.data for entry in changes.new_entries] + [chunk for _, chunk in changes.new_blobs]
-        await self._many(sql.INSERT_SEGMENT, [sql.from_segment(row) for row in changes.new_segments])
-        await self._many(sql.INSERT_ENTRY, entries)
-        await self._many(sql.INSERT_BLOB, blobs)
-        await self._many(sql.INSERT_BODY, [{"rid": r, "data": d} for r, d in zip(rids, data, strict=True)])
-        await self._many(
-            sql.INSERT_CODE,
-            [{"h": row.hash, "units": row.left, "expires_day": row.expires_day} for row in changes.new_codes],
-        )
-
-    def _row_numbers(self, count: int) -> list[int]:
-        raw = self._rng(8 * count)
-        return [int.from_bytes(raw[at : at + 8], "big") >> 1 for at in range(0, 8 * count, 8)]
-
-    async def _many(self, statement: Executable, rows: list[dict[str, object]]) -> None:
-        if rows:
-            await self._connection.execute(statement, rows)
-
-    async def _each(self, statements: Sequence[Executable], parameters: dict[str, object]) -> None:
-        for statement in statements:
-            await self._connection.execute(statement, parameters)
+        """Write everything."""
+        await self._run(partial(work.apply, changes=changes, rng=self._rng))
 
 
 class SqlStorage(Storage):
@@ -105,139 +58,119 @@ class SqlStorage(Storage):
 
     def __init__(self, path: Path, *, rng: Callable[[int], bytes], max_bytes: int | None = None) -> None:
         """:param rng: random bytes for row numbers. :param max_bytes: the file never grows past this."""
-        self._url = URL.create("sqlite+aiosqlite", database=str(path))
+        self._path = path
         self._rng = rng
         self._max_bytes = max_bytes
         self._turn = asyncio.Lock()
-        self._engines: list[AsyncEngine] = []
-        self._writer: AsyncConnection | None = None
-        self._readers: AsyncEngine | None = None
+        self._engines: list[Engine] = []
+        self._threads: list[ThreadPoolExecutor] = []
+        self._writer: Connection | None = None
 
     async def open(self) -> None:
         """Open and migrate."""
+        # One thread: what is handed to it runs in order, also when whoever handed it over no longer waits.
+        self._threads = [ThreadPoolExecutor(1, "relay-writer"), ThreadPoolExecutor(READERS, "relay-reader")]
         try:
-            with sqlite.translated():
-                writers = self._engine(pool_size=1)
-                sqlite.prepare_writer(writers, max_bytes=self._max_bytes)
-                self._writer = await writers.connect()
-                async with self._writer.begin():
-                    await self._writer.run_sync(migrate.upgrade)
-                self._readers = self._engine(pool_size=READERS, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
-                sqlite.prepare_reader(self._readers)
+            await self._in_thread(self._threads[0], self._connect)
         except DatabaseError:
             await self.close()
             raise
 
-    def _engine(self, **options: object) -> AsyncEngine:
-        # hide_parameters: an error's text must never carry what a request carried.
-        engine = create_async_engine(self._url, hide_parameters=True, max_overflow=0, pool_timeout=30, **options)
-        self._engines.append(engine)
-        return engine
+    def _connect(self) -> None:
+        with sqlite.translated(self._path):
+            # Before anything that may write: a newer version's file stays as it is, to the byte.
+            sqlite.check_before_writing(self._path, migrate.check_schema_known)
+            self._engines.append(sqlite.make_writer(self._path, max_bytes=self._max_bytes))
+            self._writer = self._engines[0].connect()
+            with self._writer.begin():
+                migrate.upgrade(self._writer)
+            self._engines.append(sqlite.make_readers(self._path, count=READERS))
 
     async def close(self) -> None:
         """Close the connections."""
         async with self._turn:
-            if self._writer is not None:
-                await self._writer.close()
-                self._writer = None
-            while self._engines:
-                await self._engines.pop().dispose()
-            self._readers = None
+            threads, self._threads = self._threads, []
+            for executor in reversed(threads):
+                await asyncio.to_thread(executor.shutdown)
+            await asyncio.to_thread(self._disconnect)
 
-    def _open_writer(self) -> AsyncConnection:
-        if self._writer is None:
-            raise DatabaseError("closed")
-        return self._writer
+    def _disconnect(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        while self._engines:
+            self._engines.pop().dispose()
 
-    def _open_readers(self) -> AsyncEngine:
-        if self._readers is None:
+    async def _in_thread(self, executor: Executor, job: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(executor, job)
+
+    async def _write(self, step: Step[T]) -> T:
+        """Run a step on the writer's connection. Whoever calls has the turn."""
+        if not self._threads or self._writer is None:
             raise DatabaseError("closed")
-        return self._readers
+        return await self._in_thread(self._threads[0], partial(self._translated, step, self._writer))
+
+    def _translated(self, step: Step[T], connection: Connection) -> T:
+        with sqlite.translated(self._path):
+            return step(connection)
+
+    async def _read(self, step: Step[T]) -> T:
+        """Run a step on a connection that only reads."""
+        if not self._threads:
+            raise DatabaseError("closed")
+        return await self._in_thread(self._threads[1], partial(self._with_reader, step))
+
+    def _with_reader(self, step: Step[T]) -> T:
+        with sqlite.translated(), self._engines[1].connect() as connection:
+            return step(connection)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Begin with the write lock; commit at the end."""
         async with self._turn:
-            with sqlite.translated():
-                async with self._open_writer().begin():
-                    yield SqlTransaction(self._open_writer(), self._rng)
+            try:
+                yield SqlTransaction(self._write, self._rng)
+                await self._write(Connection.commit)
+            except BaseException:
+                if self._threads:
+                    await self._write(Connection.rollback)
+                raise
 
     async def segment(self, segment_id: bytes) -> SegmentRow | None:
         """Read one segment."""
-        with sqlite.translated():
-            async with self._open_readers().connect() as connection:
-                row = (await connection.execute(sql.SEGMENT, {"key": segment_id})).one_or_none()
-        return None if row is None else sql.to_segment(row)
+        return await self._read(partial(work.read_segment, segment_id=segment_id))
 
     async def entries(self, segment_id: bytes, *, after_seq: int, max_bytes: int) -> list[tuple[int, bytes]]:
         """Read a page of entries."""
-        page = {
-            "key": segment_id,
-            "after": after_seq,
-            "count": max_bytes // ENTRY_SIZES[0] + 1,
-            "max_bytes": max_bytes,
-        }
-        with sqlite.translated():
-            async with self._open_readers().connect() as connection:
-                rows = (await connection.execute(sql.ENTRIES, page)).all()
-        return [(row.seq, row.data) for row in rows]
+        page = partial(work.read_entries, segment_id=segment_id, after_seq=after_seq, max_bytes=max_bytes)
+        return await self._read(page)
 
     async def blob(self, blob_id: bytes, *, utc_day: int) -> bytes | None:
         """Read a blob."""
-        with sqlite.translated():
-            async with self._open_readers().connect() as connection:
-                return (await connection.execute(sql.BLOB_DATA, {"key": blob_id, "day": utc_day})).scalar_one_or_none()
+        return await self._read(partial(work.read_blob, blob_id=blob_id, utc_day=utc_day))
 
     async def expire(self, *, utc_day: int, limit: int) -> int:
         """Delete a slice of what has expired, so that writers wait briefly only."""
+
+        def step(connection: Connection) -> int:
+            with connection.begin():
+                return work.expire(connection, utc_day=utc_day, limit=limit)
+
         async with self._turn:
-            connection = self._open_writer()
-            with sqlite.translated():
-                async with connection.begin():
-                    count = await _expire_segments(connection, utc_day, limit)
-                    count += await _expire_blobs(connection, utc_day, max(0, limit - count))
-                    count += (await connection.execute(sql.DELETE_CODES, {"day": utc_day})).rowcount
-        return count
+            return await self._write(step)
 
     async def compact(self) -> None:
-        """Give free pages back."""
-        await self._pragma("PRAGMA incremental_vacuum")
+        """Give all free pages back, in slices between which others write."""
+        more = True
+        while more:
+            async with self._turn:
+                more = await self._write(sqlite.release_pages)
 
     async def checkpoint(self) -> None:
-        """Truncate the write-ahead log."""
-        await self._pragma("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    async def _pragma(self, statement: str) -> None:
-        async with self._turn:
-            with sqlite.translated():
-                raw = await self._open_writer().get_raw_connection()
-                driver = raw.driver_connection
-                if driver is None:
-                    raise DatabaseError("closed")
-                async with driver.execute(statement) as cursor:
-                    await cursor.fetchall()
-
-
-async def _expire_segments(connection: AsyncConnection, utc_day: int, limit: int) -> int:
-    count = 0
-    segments = (await connection.execute(sql.EXPIRED_SEGMENTS, {"day": utc_day, "count": limit})).scalars().all()
-    for segment_id in segments:
-        if count >= limit:
-            break
-        left = limit - count
-        rows = (await connection.execute(sql.EXPIRED_ENTRIES, {"key": segment_id, "count": left})).all()
-        if rows:
-            await connection.execute(sql.DELETE_BODY, [{"key": row.rid} for row in rows])
-            await connection.execute(sql.DELETE_ENTRY, [{"key": segment_id, "place": row.seq} for row in rows])
-        if len(rows) < left:
-            await connection.execute(sql.DROP_SEGMENT, {"key": segment_id})
-        count += len(rows) + 1
-    return count
-
-
-async def _expire_blobs(connection: AsyncConnection, utc_day: int, limit: int) -> int:
-    rows = (await connection.execute(sql.EXPIRED_BLOBS, {"day": utc_day, "count": limit})).all()
-    if rows:
-        await connection.execute(sql.DELETE_BODY, [{"key": row.rid} for row in rows])
-        await connection.execute(sql.DROP_BLOB, [{"key": row.id} for row in rows])
-    return len(rows)
+        """Truncate the write-ahead log. :raises DatabaseBusyError: somebody keeps reading an old state."""
+        for _ in range(CHECKPOINT_TRIES):
+            async with self._turn:
+                if await self._write(sqlite.truncate_log):
+                    return
+            await asyncio.sleep(CHECKPOINT_PAUSE)
+        raise DatabaseBusyError("the log is in use")
