@@ -153,13 +153,21 @@ class CipherSuite:
 
     def verify_signature(self, public: bytes, data: bytes, signature: bytes) -> None:
         """Check an Ed25519 signature. :raises AuthenticityError: the key is none, or the signature does not hold."""
-        if len(signature) != SIGNATURE_LENGTH or len(public) != SEED_LENGTH:
-            raise AuthenticityError("a signature or its key has a wrong length")
+        check_signature_length(signature)
         try:
             # libsodium refuses keys of small order and signatures in another than their one encoding.
             crypto_sign_open(signature + data, public)
-        except BadSignatureError as error:
+        except (BadSignatureError, ValueError) as error:
             raise AuthenticityError("a signature does not hold") from error
+
+
+def check_signature_length(signature: bytes) -> None:
+    """Check that no byte of what is signed can be read as part of the signature, nor the other way round.
+
+    :raises AuthenticityError: the signature has not 64 bytes.
+    """
+    if len(signature) != SIGNATURE_LENGTH:
+        raise AuthenticityError(f"a signature has {SIGNATURE_LENGTH} bytes, this one {len(signature)}")
 
 
 def expand_seed(seed: bytes) -> bytes:

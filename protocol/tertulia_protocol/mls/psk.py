@@ -71,6 +71,13 @@ def _decode_usage(value: int) -> ResumptionPSKUsage:
         raise UnsupportedError(f"resumption PSK usage {value} is not known") from error
 
 
+def _decode_type(value: int) -> PSKType:
+    try:
+        return PSKType(value)
+    except ValueError as error:
+        raise UnsupportedError(f"PSK type {value} is not known") from error
+
+
 @dataclass(frozen=True, slots=True)
 class PreSharedKeyID:
     """Names a pre-shared key and one use of it: ``psk_nonce`` is fresh for each use and has Nh bytes."""
@@ -81,14 +88,8 @@ class PreSharedKeyID:
     @classmethod
     def decode(cls, reader: Reader) -> PreSharedKeyID:
         """Read one. :raises DecodeError: truncated. :raises UnsupportedError: an unknown type or usage."""
-        kind = reader.u8()
-        psk: ExternalPSK | ResumptionPSK
-        if kind == PSKType.EXTERNAL:
-            psk = ExternalPSK.decode(reader)
-        elif kind == PSKType.RESUMPTION:
-            psk = ResumptionPSK.decode(reader)
-        else:
-            raise UnsupportedError(f"PSK type {kind} is not known")
+        kind = _decode_type(reader.u8())
+        psk = ExternalPSK.decode(reader) if kind is PSKType.EXTERNAL else ResumptionPSK.decode(reader)
         return cls(psk, reader.opaque())
 
     def encode(self, writer: Writer) -> None:

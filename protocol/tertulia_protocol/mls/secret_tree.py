@@ -113,11 +113,12 @@ class Ratchet:
 
     def take_skipped(self, generation: int) -> tuple[bytes, bytes, Ratchet]:
         """Return a kept key and the ratchet without it. :raises ReplayError: it was used, or is too old."""
+        check_kept(self, generation)
         for position, kept in enumerate(self.skipped):
             if kept.generation == generation:
                 rest = self.skipped[:position] + self.skipped[position + 1 :]
                 return kept.key, kept.nonce, Ratchet(self.generation, self.secret, rest)
-        raise ReplayError(f"the key of generation {generation} was used or is too old")
+        raise InternalError("a key that was found is not there")
 
     def forward(self, suite: CipherSuite, generation: int, max_skipped: int) -> Ratchet:
         """Return the ratchet at a later generation, keeping the newest keys that were jumped over."""
@@ -133,6 +134,12 @@ class Ratchet:
 def bound_skipped(skipped: list[SkippedKey], max_skipped: int) -> tuple[SkippedKey, ...]:
     """Return the newest ``max_skipped`` keys: what is never asked for must not pile up (section 9.2)."""
     return tuple(skipped[max(0, len(skipped) - max_skipped) :])
+
+
+def check_kept(ratchet: Ratchet, generation: int) -> None:
+    """Check that the key of an earlier generation was kept. :raises ReplayError: it was used, or is too old."""
+    if all(kept.generation != generation for kept in ratchet.skipped):
+        raise ReplayError(f"the key of generation {generation} was used or is too old")
 
 
 def check_forward(ratchet: Ratchet, generation: int, limits: RatchetLimits) -> None:
