@@ -176,7 +176,7 @@ def choose_tree(info: GroupInfo, outside: RatchetTree | None) -> RatchetTree:
 
 
 def verify_signer(suite: CipherSuite, info: GroupInfo, tree: RatchetTree) -> None:
-    """Check the signature of the GroupInfo. :raises InvalidMessageError: it does not hold, or its signer is no member."""
+    """Check the signature of the GroupInfo. :raises InvalidMessageError: not by the member that it names."""
     verify_group_info_signature(suite, info, public_key=leaf_at(tree, info.signer).signature_key)
 
 
