@@ -20,6 +20,7 @@ PLANTED = {
     "pure": ("protocol/tertulia_protocol/codec.py", "import time"),
     "blind": ("server/tertulia_relay/delivery/__init__.py", "import tertulia_protocol.circle"),
     "protocol": ("protocol/tertulia_protocol/errors.py", "import tertulia_protocol.codec"),
+    "mls": ("protocol/tertulia_protocol/mls/labeled.py", "import tertulia_protocol.mls.secret_tree"),
     "relay": ("server/tertulia_relay/storage/__init__.py", "import tertulia_relay.delivery"),
     "delivery": ("server/tertulia_relay/delivery/__init__.py", "import aiohttp"),
     "implementations": ("server/tertulia_relay/delivery/__init__.py", "import tertulia_relay.storage.sql"),
@@ -79,7 +80,8 @@ def test_an_unlisted_module_breaks_the_layers(tmp_path: Path):
     for package in PACKAGES:
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
         (tmp_path / package / "unlisted.py").touch()
+    (tmp_path / "protocol/tertulia_protocol/mls/unlisted.py").touch()
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     output = run_linter(tmp_path)
-    for name in ("protocol", "relay", "client"):
+    for name in ("protocol", "mls", "relay", "client"):
         assert f"{contracts()[name]} BROKEN" in output

@@ -102,7 +102,7 @@ class PreSharedKeyID:
 def check_psk_nonce(suite: CipherSuite, psk_id: PreSharedKeyID) -> None:
     """Check that the nonce has Nh bytes. :raises RuleError: it has not (section 12.1.4)."""
     if len(psk_id.psk_nonce) != suite.Nh:
-        raise RuleError(f"a psk_nonce has {len(psk_id.psk_nonce)} bytes, not {suite.Nh}", rule="RFC9420 12.1.4")
+        raise RuleError(f"a psk_nonce has {len(psk_id.psk_nonce)} bytes, not {suite.Nh}", rule="RFC9420-12.1.4")
 
 
 def psk_secret(suite: CipherSuite, psks: Sequence[tuple[PreSharedKeyID, bytes]]) -> bytes:

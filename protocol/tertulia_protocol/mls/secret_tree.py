@@ -147,7 +147,7 @@ def check_forward(ratchet: Ratchet, generation: int, limits: RatchetLimits) -> N
     if generation - ratchet.generation > limits.max_forward:
         raise RuleError(
             f"generation {generation} is {generation - ratchet.generation} ahead, at most {limits.max_forward} may be",
-            rule="RFC9420 9.1",
+            rule="RFC9420-9.1",
         )
 
 
@@ -272,7 +272,7 @@ class SecretTree:
 def check_leaf(tree: SecretTree, leaf: LeafIndex) -> None:
     """Check that a leaf is in the tree. :raises RuleError: it is not."""
     if not 0 <= leaf < tree.n_leaves:
-        raise RuleError(f"leaf {leaf} is outside of a tree of {tree.n_leaves}", rule="RFC9420 9")
+        raise RuleError(f"leaf {leaf} is outside of a tree of {tree.n_leaves}", rule="RFC9420-9")
 
 
 def _ratchet(tree: SecretTree, leaf: LeafIndex, kind: RatchetKind) -> Ratchet:
