@@ -80,16 +80,21 @@ def verify_parent_hashes(suite: CipherSuite, tree: RatchetTree) -> None:
 
 
 def find_link(tree: RatchetTree, parent: ParentNode, child: NodeIndex) -> NodeIndex | None:
-    """Return the one node below ``child`` that may have been set together with ``parent`` (RFC 9420 section 7.9.2).
+    """Return the node below ``child`` that may have been set together with ``parent`` (RFC 9420 section 7.9.2).
 
     That is the node of the child's resolution which is left when the parent's unmerged leaves are taken away. None
-    when there is not exactly one, or when an unmerged leaf below the child is not in the resolution.
+    where this does not leave exactly one.
     """
     places = leaves_below(child)
     unmerged = {leaf_to_node(leaf) for leaf in parent.unmerged_leaves if leaf in places}
     resolution = tree.resolution(child)
     links = [place for place in resolution if place not in unmerged]
-    return links[0] if len(links) == 1 and len(resolution) == len(unmerged) + 1 else None
+    return links[0] if links and is_only_link(len(resolution), len(unmerged)) else None
+
+
+def is_only_link(resolved: int, unmerged: int) -> bool:
+    """Answer whether all of a resolution but one node is unmerged above: else somebody is hidden at a parent."""
+    return resolved == unmerged + 1
 
 
 def carried_parent_hash(tree: RatchetTree, index: NodeIndex) -> bytes | None:
