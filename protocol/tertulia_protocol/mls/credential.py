@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from tertulia_protocol.codec import Reader, Writer
 from tertulia_protocol.errors import UnsupportedError
 
-BASIC = 1
-X509 = 2
+BASIC: Final = 1
+X509: Final = 2
 
 
 @dataclass(frozen=True, slots=True)

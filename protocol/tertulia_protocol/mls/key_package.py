@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Final, Self
 
 from tertulia_protocol.codec import CachedEncoding, Reader, Writer, opaque_size
 from tertulia_protocol.errors import RuleError
@@ -26,11 +26,12 @@ from tertulia_protocol.mls.leaf_node import (
     check_leaf_consistent,
     check_leaf_source,
     check_lifetime,
+    check_lifetime_length,
     verify_leaf_signature,
 )
 
-LABEL = "KeyPackageTBS"
-REFERENCE_LABEL = b"MLS 1.0 KeyPackage Reference"
+LABEL: Final = "KeyPackageTBS"
+REFERENCE_LABEL: Final = b"MLS 1.0 KeyPackage Reference"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +167,7 @@ def verify_key_package(suite: CipherSuite, key_package: KeyPackage, *, now: int 
     check_distinct_keys(key_package)
     check_key_package_extensions(key_package)
     if now is not None:
+        check_lifetime_length(leaf)
         check_lifetime(leaf, now)
     verify_leaf_signature(suite, leaf)
     verify_key_package_signature(suite, key_package)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import Self
+from typing import Final, Self
 
 from tertulia_protocol.codec import CachedEncoding, Reader, Writer, opaque_size
 from tertulia_protocol.errors import AuthenticityError, RuleError, UnsupportedError
@@ -23,7 +23,10 @@ from tertulia_protocol.mls.extensions import (
 from tertulia_protocol.mls.labeled import sign_with_label, verify_with_label
 from tertulia_protocol.mls.tree_math import LeafIndex
 
-LABEL = "LeafNodeTBS"
+LABEL: Final = "LeafNodeTBS"
+
+MAX_LIFETIME: Final = 91 * 86400
+"""The longest lifetime of a key package in seconds: 90 days, and a day for clocks that differ."""
 
 
 class LeafNodeSource(IntEnum):
@@ -226,6 +229,13 @@ def check_lifetime(leaf: LeafNode, now: int) -> None:
     lifetime = leaf.lifetime
     if lifetime is None or not lifetime.not_before <= now <= lifetime.not_after:
         raise RuleError("a key package is used outside its lifetime", rule="RFC9420-7.3")
+
+
+def check_lifetime_length(leaf: LeafNode) -> None:
+    """Check that a key package's lifetime is at most ``MAX_LIFETIME``. :raises RuleError: it is longer."""
+    lifetime = leaf.lifetime
+    if lifetime is None or lifetime.not_after - lifetime.not_before > MAX_LIFETIME:
+        raise RuleError("a key package has too long a lifetime", rule="RFC9420-7.2")
 
 
 def check_leaf(

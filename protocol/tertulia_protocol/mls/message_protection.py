@@ -72,8 +72,7 @@ def protect_private(  # noqa: PLR0913 - each argument is one secret or one choic
     :param reuse_guard: 4 fresh random bytes. :param padding: how many zero bytes to append.
     :raises UsageError: ``ac`` was signed for a public message. :raises RuleError: the sender is not a member.
     """
-    if ac.wire_format is not WireFormat.PRIVATE_MESSAGE:
-        raise UsageError("content signed for a public message cannot be sent as a private one")
+    check_wire_format(ac, WireFormat.PRIVATE_MESSAGE)
     content = ac.content
     sender = SenderData(leaf_index=content.sender.leaf_index, generation=generation, reuse_guard=reuse_guard)
     inner, outer = _prefix(content.group_id, content.epoch, content.content_type), Writer()
@@ -127,8 +126,7 @@ def open_private(
         content=read_content(reader, message.content_type),
     )
     auth = FramedContentAuthData.decode(reader, message.content_type)
-    # The padding must be zero: nobody can use it as a channel beside the content (RFC 9420 section 6.3.1).
-    reader.expect_zeros()
+    check_padding(reader)
     return AuthenticatedContent(wire_format=WireFormat.PRIVATE_MESSAGE, content=content, auth=auth)
 
 
@@ -139,8 +137,7 @@ def protect_public(
 
     :raises UsageError: ``ac`` was signed for a private message. :raises RuleError: it is application data.
     """
-    if ac.wire_format is not WireFormat.PUBLIC_MESSAGE:
-        raise UsageError("content signed for a private message cannot be sent as a public one")
+    check_wire_format(ac, WireFormat.PUBLIC_MESSAGE)
     check_application_is_private(ac.content, ac.wire_format)
     tag = None
     if ac.content.sender.type is SenderType.MEMBER:
@@ -180,6 +177,17 @@ def verify_membership_tag(
     writer.raw(framed_content_tbs(WireFormat.PUBLIC_MESSAGE, message.content, context))
     message.auth.encode(writer, message.content.content_type)
     suite.verify_mac(membership_key, writer.getvalue(), message.membership_tag or b"")
+
+
+def check_wire_format(ac: AuthenticatedContent, wire_format: WireFormat) -> None:
+    """Check that content travels as it was signed: the signature covers it. :raises UsageError: it does not."""
+    if ac.wire_format is not wire_format:
+        raise UsageError(f"content was signed for {ac.wire_format.name}, not for {wire_format.name}")
+
+
+def check_padding(reader: Reader) -> None:
+    """Check that only zero bytes are left: padding is no channel (RFC 9420 section 6.3.1). :raises DecodeError: not."""
+    reader.expect_zeros()
 
 
 def _prefix(group_id: bytes, epoch: int, kind: ContentType) -> bytes:
