@@ -25,7 +25,6 @@ from tertulia_protocol.mls.tree_math import (
     LeafIndex,
     NodeIndex,
     is_leaf,
-    leaf_to_node,
     left,
     node_to_leaf,
     padded_size,
@@ -208,7 +207,7 @@ class SecretTree:
         The encryption secret is the root: nobody must keep it besides.
         """
         width = padded_size(n_leaves)
-        top = _split_down(suite, encryption_secret, root(width), leaf_to_node(own_leaf))
+        top = _split_down(suite, encryption_secret, own_leaf, width >> 1)
         return cls(suite=suite, n_leaves=width, own_leaf=own_leaf, _top=top)
 
     def next_own(self, kind: RatchetKind) -> OwnKey:
@@ -238,12 +237,12 @@ class SecretTree:
 
     def _split_to(self, leaf: LeafIndex) -> SecretTree:
         """Return the tree with every secret above a leaf split."""
-        if _find(self._top, root(self.n_leaves), leaf_to_node(leaf)) is not None:
+        if _find(self._top, leaf, self.n_leaves >> 1) is not None:
             return self
-        return self._at(_split_down(self.suite, self._top, root(self.n_leaves), leaf_to_node(leaf)))
+        return self._at(_split_down(self.suite, self._top, leaf, self.n_leaves >> 1))
 
     def _with(self, leaf: LeafIndex, kind: RatchetKind, ratchet: Ratchet) -> SecretTree:
-        return self._at(_replace(self._top, root(self.n_leaves), leaf_to_node(leaf), kind, ratchet))
+        return self._at(_replace(self._top, leaf, self.n_leaves >> 1, kind, ratchet))
 
     def _at(self, top: Subtree) -> SecretTree:
         return SecretTree(suite=self.suite, n_leaves=self.n_leaves, own_leaf=self.own_leaf, _top=top)
@@ -276,22 +275,27 @@ def check_leaf(tree: SecretTree, leaf: LeafIndex) -> None:
 
 
 def _ratchet(tree: SecretTree, leaf: LeafIndex, kind: RatchetKind) -> Ratchet:
-    ratchets = _find(tree._top, root(tree.n_leaves), leaf_to_node(leaf))  # noqa: SLF001 - of its own module
+    ratchets = _find(tree._top, leaf, tree.n_leaves >> 1)  # noqa: SLF001 - of its own module
     if ratchets is None:
         raise InternalError("the secrets above a leaf are not split")
     return ratchets.handshake if kind is RatchetKind.HANDSHAKE else ratchets.application
 
 
-def _find(subtree: Subtree, node: NodeIndex, target: NodeIndex) -> Leaf | None:
-    """Return the ratchets of a leaf node, or None where a secret above it or its own is not split yet."""
+# On the way down the bits of the leaf's index tell left from right, from the highest to the lowest; ``bit`` is the one
+# for the children of the subtree at hand, 0 at a leaf.
+
+
+def _find(subtree: Subtree, leaf: LeafIndex, bit: int) -> Leaf | None:
+    """Return the ratchets of a leaf, or None where a secret above it or its own is not split yet."""
     while isinstance(subtree, Branch):
-        node, subtree = (left(node), subtree.left) if target < node else (right(node), subtree.right)
+        subtree = subtree.right if leaf & bit else subtree.left
+        bit >>= 1
     return subtree if isinstance(subtree, Leaf) else None
 
 
-def _split(suite: CipherSuite, secret: bytes, node: NodeIndex) -> Branch | Leaf:
+def _split(suite: CipherSuite, secret: bytes, bit: int) -> Branch | Leaf:
     """Derive what lies below a secret: two children, or the two ratchets of a leaf (section 9)."""
-    if is_leaf(node):
+    if bit == 0:
         return Leaf(
             Ratchet(0, expand_with_label(suite, secret, "handshake", b"", suite.Nh)),
             Ratchet(0, expand_with_label(suite, secret, "application", b"", suite.Nh)),
@@ -302,21 +306,21 @@ def _split(suite: CipherSuite, secret: bytes, node: NodeIndex) -> Branch | Leaf:
     )
 
 
-def _split_down(suite: CipherSuite, subtree: Subtree, node: NodeIndex, target: NodeIndex) -> Subtree:
+def _split_down(suite: CipherSuite, subtree: Subtree, leaf: LeafIndex, bit: int) -> Subtree:
     if isinstance(subtree, bytes):
-        subtree = _split(suite, subtree, node)
+        subtree = _split(suite, subtree, bit)
     if isinstance(subtree, Leaf):
         return subtree
-    if target < node:
-        return Branch(_split_down(suite, subtree.left, left(node), target), subtree.right)
-    return Branch(subtree.left, _split_down(suite, subtree.right, right(node), target))
+    if leaf & bit:
+        return Branch(subtree.left, _split_down(suite, subtree.right, leaf, bit >> 1))
+    return Branch(_split_down(suite, subtree.left, leaf, bit >> 1), subtree.right)
 
 
-def _replace(subtree: Subtree, node: NodeIndex, target: NodeIndex, kind: RatchetKind, ratchet: Ratchet) -> Subtree:
+def _replace(subtree: Subtree, leaf: LeafIndex, bit: int, kind: RatchetKind, ratchet: Ratchet) -> Subtree:
     if isinstance(subtree, Branch):
-        if target < node:
-            return Branch(_replace(subtree.left, left(node), target, kind, ratchet), subtree.right)
-        return Branch(subtree.left, _replace(subtree.right, right(node), target, kind, ratchet))
+        if leaf & bit:
+            return Branch(subtree.left, _replace(subtree.right, leaf, bit >> 1, kind, ratchet))
+        return Branch(_replace(subtree.left, leaf, bit >> 1, kind, ratchet), subtree.right)
     if isinstance(subtree, Leaf):
         if kind is RatchetKind.HANDSHAKE:
             return Leaf(ratchet, subtree.application)
