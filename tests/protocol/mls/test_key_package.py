@@ -107,7 +107,7 @@ def test_a_leaf_that_is_not_its_own_is_refused():
 
 def test_a_leaf_of_another_source_is_refused():
     leaf = replace(GOOD.leaf_node, source=LeafNodeSource.UPDATE, lifetime=None)
-    refuse(signed(leaf_node=leaf))
+    assert refuse(signed(leaf_node=leaf), now=None).rule == "RFC9420-7.3"
 
 
 def test_a_leaf_that_is_not_consistent_is_refused():
