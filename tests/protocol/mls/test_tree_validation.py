@@ -80,7 +80,7 @@ def test_a_leaf_that_is_merged_in_between_is_refused(world):
 
 
 def test_a_leaf_that_is_left_out_above_is_refused_by_its_parent_hash(world):
-    tree = forge(world, 7, 6)
+    tree = forge(world, 7, 2)
     verify_unmerged_leaves(tree)
     with pytest.raises(RuleError, match=r"7\.9\.2"):
         verify_tree(SUITE, tree, group_id=GROUP_ID)
