@@ -246,10 +246,6 @@ class TreeEditor:
         del self._store
         return tree
 
-    def leaf(self, index: LeafIndex) -> LeafNode | None:
-        """Return the leaf of a member as it stands now, None where blank or outside the tree."""
-        return self._store.leaf(index)
-
     def add_leaf(self, leaf: LeafNode) -> LeafIndex:
         """Put a leaf into the leftmost blank place (RFC 9420 sections 7.7 and 12.1.1) and return that place.
 
