@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from tertulia_protocol.errors import UsageError
-from tertulia_protocol.mls.ciphersuite import CipherSuite
 from tertulia_protocol.mls.commit import Commit, UpdatePath
 from tertulia_protocol.mls.epoch_change import (
     NextEpoch,
+    check_path_leaf,
     derive_next,
     enter_epoch,
     known_private_keys,
@@ -27,12 +27,11 @@ from tertulia_protocol.mls.epoch_change import (
 from tertulia_protocol.mls.errors import ConfirmationError, RemovedError
 from tertulia_protocol.mls.group_context import GroupContext
 from tertulia_protocol.mls.group_state import GroupState, Opened, PastEpoch, ProvisionalCommit, S, StagedCommit
-from tertulia_protocol.mls.leaf_node import LeafNode, LeafNodeSource, check_leaf, verify_leaf_signature
+from tertulia_protocol.mls.leaf_node import verify_leaf_signature
 from tertulia_protocol.mls.proposal_rules import (
     Effect,
     GroupView,
     apply_proposals,
-    check_new_leaves_understood,
     check_path_present,
     check_proposals,
     check_result,
@@ -81,25 +80,9 @@ def check_current(group: GroupState, opened: Opened[S]) -> None:
 
 def stage_path(view: GroupView, effect: Effect, committer: LeafIndex, path: UpdatePath) -> RatchetTree:
     """Check a path's leaf and put the path into the tree. :raises InvalidMessageError: it is not valid."""
-    verify_path_leaf(view.suite, view.group_id, committer, effect, path.leaf_node)
-    check_path_leaf_understood(effect.tree, committer, path.leaf_node)
+    check_path_leaf(view.suite, effect, committer, path.leaf_node)
+    verify_leaf_signature(view.suite, path.leaf_node, group_id=view.group_id, leaf_index=committer)
     return merge_path(view.suite, effect.tree, committer, path, exclude=frozenset(effect.added))
-
-
-def verify_path_leaf(suite: CipherSuite, group_id: bytes, committer: LeafIndex, effect: Effect, leaf: LeafNode) -> None:
-    """Check the leaf of a path by itself (section 7.3). :raises InvalidMessageError: it is not valid."""
-    check_leaf(suite, leaf, source=LeafNodeSource.COMMIT, extensions=effect.extensions)
-    verify_leaf_signature(suite, leaf, group_id=group_id, leaf_index=committer)
-
-
-def check_path_leaf_understood(tree: RatchetTree, committer: LeafIndex, leaf: LeafNode) -> None:
-    """Check the leaf of a path against the others' credentials (section 7.3). :raises RuleError: they do not fit.
-
-    A leaf whose credential type and capabilities stay as they are fits as before.
-    """
-    old = tree.leaf(committer)
-    if old is None or old.credential.type != leaf.credential.type or old.capabilities != leaf.capabilities:
-        check_new_leaves_understood(tree, [leaf])
 
 
 def apply_commit(provisional: ProvisionalCommit[S], *, psks: Mapping[bytes, bytes]) -> StagedCommit[S]:

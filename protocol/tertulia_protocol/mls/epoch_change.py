@@ -36,10 +36,15 @@ def _resolve(group: GroupState, entry: ProposalOrRef, committer: LeafIndex) -> R
     if not isinstance(entry.content, bytes):
         return ResolvedProposal(proposal=entry.content, sender=committer)
     ref = entry.content
-    stored = group.proposals.get(ref)
-    if stored is None:
-        raise UnknownProposalError(f"no proposal {ref.hex()}", rule="RFC9420-12.4.2")
+    check_proposal_known(group, ref)
+    stored = group.proposals[ref]
     return ResolvedProposal(proposal=stored.proposal, sender=stored.sender, ref=ref)
+
+
+def check_proposal_known(group: GroupState, ref: bytes) -> None:
+    """Check that we have a proposal (RFC 9420 section 12.4.2). :raises UnknownProposalError: we do not."""
+    if ref not in group.proposals:
+        raise UnknownProposalError(f"no proposal {ref.hex()}", rule="RFC9420-12.4.2")
 
 
 def resolve_psks(

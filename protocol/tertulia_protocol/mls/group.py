@@ -72,8 +72,7 @@ class Group(GroupState):
     ) -> Group:
         """Join by a Welcome, with every check of RFC 9420 section 12.4.3.1. It does not look at lifetimes.
 
-        :param ratchet_tree: the tree where it travels outside of the Welcome; one inside wins nothing over it, they
-            must not both be given.
+        :param ratchet_tree: the tree where it travels outside of the Welcome; one inside comes first.
         :raises InvalidMessageError: the Welcome is not for this key package, or is not valid.
         """
         return joining.join_group(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tertulia_protocol.codec import parse
-from tertulia_protocol.errors import RuleError, UsageError
+from tertulia_protocol.errors import RuleError
 from tertulia_protocol.mls.ciphersuite import CipherSuite, Rng, get_suite
 from tertulia_protocol.mls.epoch_change import resolve_psks
 from tertulia_protocol.mls.errors import ConfirmationError
@@ -160,19 +160,16 @@ def welcome_psk_secret(suite: CipherSuite, ids: tuple[PreSharedKeyID, ...], exte
 
 
 def choose_tree(info: GroupInfo, outside: RatchetTree | None) -> RatchetTree:
-    """Return the ratchet tree, from inside of the Welcome or from outside. :raises RuleError: there is none.
+    """Return the ratchet tree: the one inside of the Welcome, or else the one from outside.
 
-    :raises UsageError: there are both. :raises InvalidMessageError: the one inside is malformed.
+    :raises RuleError: there is none. :raises InvalidMessageError: the one inside is malformed.
     """
     inside = find_extension(info.extensions, ExtensionType.RATCHET_TREE)
-    if outside is not None and inside is None:
-        return outside
-    if inside is None:
+    if inside is not None:
+        return parse(RatchetTree, inside)
+    if outside is None:
         raise RuleError("there is no ratchet tree", rule="RFC9420-12.4.3.1")
-    tree = parse(RatchetTree, inside)
-    if outside is not None and outside != tree:
-        raise UsageError("the Welcome has another ratchet tree than the one given")
-    return tree
+    return outside
 
 
 def verify_signer(suite: CipherSuite, info: GroupInfo, tree: RatchetTree) -> None:
