@@ -14,7 +14,7 @@ X509: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A credential. ``data`` is the identity of a basic one, the encoded certificates of an X.509 one."""
+    """A credential. ``data`` is the identity of a basic one, the whole ``Certificate<V>`` of an X.509 one."""
 
     type: int
     data: bytes
