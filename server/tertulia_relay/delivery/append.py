@@ -37,6 +37,16 @@ def check_not_frozen(row: SegmentRow, *, admin: bool) -> None:
         raise Refusal(Status.FROZEN, head_of=row.id)
 
 
+def ends_freeze(*, admin: bool) -> bool:
+    """Answer whether an append ends a freeze: the admin's, whose quiet moment it was (E10)."""
+    return admin
+
+
+def thawed(row: SegmentRow) -> SegmentRow:
+    """Return the segment without its freeze."""
+    return replace(row, frozen=0)
+
+
 def check_rate(rates: RateBuckets, ledger: Ledger, row: SegmentRow, *, length: int, admin: bool) -> None:
     """Check that the segment's bucket holds the units, or that an admin signed. :raises Refusal: BUSY."""
     if not admin:
@@ -92,9 +102,9 @@ class Append(Write):
         check_rate(self.rates, ledger, row, length=self.size, admin=admin)
         check_quota(row, length=self.size, admin=admin)
         check_head(row, self.args.if_head)
-        if admin:
-            row = replace(row, frozen=0)  # E10
-        else:
+        if ends_freeze(admin=admin):
+            row = thawed(row)
+        if not admin:
             ledger.charged[row.id] += units(self.size)
         row = ledger.append(row, entry_hash=self.hash, data=self.data)
         return appended(Status.OK, row.head, row.id)
@@ -105,13 +115,28 @@ def retirement_day(row: SegmentRow, *, retire_days: int, utc_day: int) -> int:
 
     At least 30 and at most 400 days ahead; once a SEAL has fixed it, no later SEAL moves it earlier.
     """
-    day = utc_day + min(max(limits.SEAL_MIN_DAYS, retire_days), LONGEST_RETIREMENT)
+    day = utc_day + at_most_retirement(at_least_retirement(retire_days))
     return max(row.expires_day, day) if was_sealed_before(row) else day
+
+
+def at_least_retirement(days: int) -> int:
+    """Return ``days``, but not so few that members who were offline miss the hop."""
+    return max(limits.SEAL_MIN_DAYS, days)
+
+
+def at_most_retirement(days: int) -> int:
+    """Return ``days``, but no more than the longest life that anyone pays for."""
+    return min(days, LONGEST_RETIREMENT)
 
 
 def was_sealed_before(row: SegmentRow) -> bool:
     """Answer whether a SEAL has ever fixed this segment's expiry: only a SEAL names an heir."""
     return row.heir is not None
+
+
+def is_seal_due(row: SegmentRow) -> bool:
+    """Answer whether a SEAL whose entry is already there still seals: only an open segment (E9)."""
+    return not row.sealed
 
 
 @dataclass(slots=True, kw_only=True, repr=False)
@@ -146,10 +171,10 @@ class Seal(Write):
 
     def _seal_duplicate(self, ledger: Ledger, row: SegmentRow, seq: int) -> Outcome:
         # E9: whoever copied the hop commit into the log first must not be able to prevent the seal.
-        if not row.sealed:
+        if is_seal_due(row):
             ledger.put_segment(self._sealed(row, ledger.utc_day))
         return appended(Status.DUP, seq, row.id)
 
     def _sealed(self, row: SegmentRow, utc_day: int) -> SegmentRow:
         expires_day = retirement_day(row, retire_days=self.args.retire_days, utc_day=utc_day)
-        return replace(row, sealed=True, frozen=0, heir=self.args.heir_vk, expires_day=expires_day)
+        return replace(thawed(row), sealed=True, heir=self.args.heir_vk, expires_day=expires_day)

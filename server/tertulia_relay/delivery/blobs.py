@@ -43,6 +43,11 @@ def find_live_blob(ledger: Ledger, blob_id: bytes) -> BlobRow | None:
     return None if row is None or is_expired(row.expires_day, utc_day=ledger.utc_day) else row
 
 
+def later_day(known: BlobRow, *, last_day: int) -> int:
+    """Return the last day of a blob that is put again: never an earlier one."""
+    return max(known.expires_day, last_day)
+
+
 @dataclass(slots=True, kw_only=True, repr=False)
 class PutBlob(Write):
     """A BLOB_PUT whose size and payment's form hold. Putting what is there is OK, free, and prolongs it.
@@ -69,7 +74,7 @@ class PutBlob(Write):
         last_day = ledger.utc_day + limits.TTL_DAYS[self.args.ttl_class]
         known = find_live_blob(ledger, self.blob_id)
         if known is not None:
-            ledger.put_blob(replace(known, expires_day=max(known.expires_day, last_day)))
+            ledger.put_blob(replace(known, expires_day=later_day(known, last_day=last_day)))
             return Outcome()
         self.pay(ledger)
         row = BlobRow(id=self.blob_id, delete_hash=self.args.delete_hash, expires_day=last_day)

@@ -98,10 +98,8 @@ class Operations:
 
     async def respond(self, request: Request) -> Response:
         """Answer a request. :raises Refusal: an answer without a head. :raises StorageError: the database fails."""
-        operation = self._by_op.get(request.op)
-        if operation is None:
-            raise Refusal(Status.MALFORMED)
-        return await operation(request)
+        check_known_operation(request)
+        return await self._by_op[request.op](request)
 
     async def _answer_info(self, request: Request) -> Response:
         _check_bare(request)
@@ -231,6 +229,12 @@ class Operations:
 
     def _head(self, row: SegmentRow) -> SignedHead:
         return self._heads.head(row, utc_day=self._clock.utc_day())
+
+
+def check_known_operation(request: Request) -> None:
+    """Check that the operation exists. :raises Refusal: MALFORMED."""
+    if request.op not in Op.__members__.values():
+        raise Refusal(Status.MALFORMED)
 
 
 def _check_bare(request: Request) -> None:

@@ -36,6 +36,11 @@ def has_room(waiting: int, settings: Settings) -> bool:
     return waiting < settings.long_polls
 
 
+def is_covered(seq: int, row: SegmentRow) -> bool:
+    """Answer whether the head that goes with an answer covers an entry; one that came later waits for the next READ."""
+    return seq <= row.head
+
+
 class Reading:
     """Answers READs whose signature holds."""
 
@@ -64,8 +69,8 @@ class Reading:
             entries = await self._storage.entries(
                 segment_id, after_seq=args.after_seq, max_bytes=page_bytes(args, self._settings)
             )
-        # Entries that came after the head was read wait for the next READ: the head must not be behind them.
-        return row, serialize(EntriesBody(tuple(Entry(seq, data) for seq, data in entries if seq <= row.head)))
+        page = tuple(Entry(seq, data) for seq, data in entries if is_covered(seq, row))
+        return row, serialize(EntriesBody(page))
 
     async def _segment(self, segment_id: bytes) -> SegmentRow:
         row = check_exists(await self._storage.segment(segment_id))

@@ -142,6 +142,11 @@ class Freeze(Write):
         return (int.from_bytes(self.rng(8), "big") >> 1) or 1
 
 
+def is_this_freeze(row: SegmentRow, number: int) -> bool:
+    """Answer whether a segment is still frozen by the freeze with this number, not by a later one (E10)."""
+    return row.frozen == number
+
+
 @dataclass(slots=True, kw_only=True, repr=False)
 class Unfreeze(Write):
     """The end of a freeze: takes the mark away if it is still this one."""
@@ -156,7 +161,7 @@ class Unfreeze(Write):
     def decide(self, ledger: Ledger) -> Outcome:
         """Clear the mark."""
         row = ledger.segment(self.segment_id)
-        if row is not None and row.frozen == self.number:
+        if row is not None and is_this_freeze(row, self.number):
             ledger.put_segment(replace(row, frozen=0))
         return Outcome()
 
@@ -212,7 +217,7 @@ class Extend(Write):
         """Prolong and enlarge."""
         row = live_segment(ledger, self.segment_id)
         config = parse(SegmentConfig, row.config)
-        longer = max(row.expires_day, ledger.utc_day + min(self.args.days, LONGEST_LIFE))
+        longer = max(row.expires_day, ledger.utc_day + at_most_life(self.args.days))
         unit = unit_of(config)
         larger = max(row.quota, self.args.units * unit)
         cost = extension_cost(config, more_days=longer - row.expires_day, more_units=-(-(larger - row.quota) // unit))
@@ -222,6 +227,11 @@ class Extend(Write):
         admission.take(payment, ledger, cost=cost)
         ledger.put_segment(replace(row, expires_day=longer, quota=larger))
         return Outcome()
+
+
+def at_most_life(days: int) -> int:
+    """Return ``days``, but no more than the longest life of a segment."""
+    return min(days, LONGEST_LIFE)
 
 
 def unit_of(config: SegmentConfig) -> int:

@@ -125,7 +125,7 @@ class Writer:
         try:
             await self._commit(batch)
         except Exception as error:  # noqa: BLE001 - the outermost loop: the writer outlives any fault of one batch
-            if len(batch) == 1 or isinstance(error, DatabaseBusyError):
+            if is_last_try(batch, error):
                 _fail(batch, error)
                 return
             for queued in batch:
@@ -150,6 +150,11 @@ class Writer:
             if not queued.done.done():
                 segment = None if outcome.head_of is None else ledger.segment(outcome.head_of)
                 queued.done.set_result(Committed(outcome, segment))
+
+
+def is_last_try(batch: list[_Queued], error: Exception) -> bool:
+    """Answer whether trying each write alone can change nothing: it was alone, or nobody gets at the database."""
+    return len(batch) == 1 or isinstance(error, DatabaseBusyError)
 
 
 def _decide(write: Write, ledger: Ledger) -> Outcome:

@@ -129,15 +129,19 @@ async def test_a_full_disk_refuses_writes_serves_reads_tells_the_operator_once_a
 async def test_what_does_not_fit_does_not_take_others_of_its_batch_with_it(tmp_path):
     async with RelayWorld(tmp_path / "r.db", max_bytes=60 * 4096) as world:
         segment = await world.created()
+        await world.append(segment, entry_bytes("before"))
         sizes = [1024, 1024, 262144, 1024]
-        responses = await asyncio.gather(
-            *(world.append(segment, entry_bytes(f"{n}", size)) for n, size in enumerate(sizes))
-        )
+        async with world.storage._turn:  # the writer takes the first and waits; the others share the next batch
+            tasks = [
+                asyncio.ensure_future(world.append(segment, entry_bytes(f"{n}", size))) for n, size in enumerate(sizes)
+            ]
+            await until_queued(world, 3)
+        responses = await asyncio.gather(*tasks)
         assert [response.status for response in responses] == [
             Status.OK, Status.OK, Status.UNAVAILABLE, Status.OK,
         ]  # fmt: skip
         entries = [data for _, data in entries_of(await world.read(segment))]
-        assert [len(data) for data in entries] == [1024] * 3
+        assert [len(data) for data in entries] == [1024] * 4
         assert head_of(await world.read(segment)).position == segment.chain(*entries)
 
 
@@ -174,11 +178,11 @@ async def test_a_fault_of_ours_in_one_write_spares_the_others_and_the_writer(wor
     assert head_of(read).position == segment.chain(*entries)
 
 
-async def until_queued(world):
-    """Return once a write waits for the writer."""
+async def until_queued(world, count=1):
+    """Return once so many writes wait for the writer."""
     queue = world.relay._writer._queue
     for _ in range(10_000):
-        if queue.qsize():
+        if queue.qsize() >= count:
             return
         await asyncio.sleep(0)
     raise AssertionError("nothing was queued")
