@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from tertulia_protocol.mls.commit import Commit, ProposalOrRef, UpdatePath
+from tertulia_protocol.mls.commit import Commit, UpdatePath
 from tertulia_protocol.mls.framing import (
     AuthenticatedContent,
     Content,
@@ -19,7 +19,7 @@ from tertulia_protocol.mls.framing import (
 from tertulia_protocol.mls.group_messages import ratchet_kind
 from tertulia_protocol.mls.leaf_node import LeafNode, LeafNodeSource
 from tertulia_protocol.mls.message_protection import protect_private
-from tertulia_protocol.mls.proposals import Proposal
+from tertulia_protocol.mls.proposals import Proposal, ProposalOrRef
 from tertulia_protocol.mls.ratchet_tree import RatchetTree
 from tertulia_protocol.mls.treekem import create_path
 from tests.support.mls_world import Peer, rewire

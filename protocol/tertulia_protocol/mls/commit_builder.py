@@ -16,6 +16,7 @@ from tertulia_protocol.mls.ciphersuite import Rng
 from tertulia_protocol.mls.commit import Commit
 from tertulia_protocol.mls.epoch_change import (
     NextEpoch,
+    check_path_leaf,
     derive_next,
     enter_epoch,
     known_private_keys,
@@ -167,6 +168,7 @@ def _create_path(group: GroupState, effect: Effect, changes: LeafChanges, rng: R
             lifetime=None,
             parent_hash=parent_hash,
         )
+        check_path_leaf(group.suite, effect, group.own_index, leaf)
         return leaf.sign(group.suite, group.signature_private, group_id=group.group_id, leaf_index=group.own_index)
 
     def context_of(tree: RatchetTree) -> bytes:

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from tertulia_protocol.mls.ciphersuite import CipherSuite
 from tertulia_protocol.mls.errors import UnknownProposalError, UnknownPskError
 from tertulia_protocol.mls.framing import AuthenticatedContent
 from tertulia_protocol.mls.group_context import GroupContext
 from tertulia_protocol.mls.group_state import GroupState, ProvisionalCommit, S
 from tertulia_protocol.mls.key_schedule import DerivedEpoch, confirmation_tag, next_epoch
-from tertulia_protocol.mls.proposal_rules import Effect, GroupView, ResolvedProposal, of_kind
+from tertulia_protocol.mls.leaf_node import LeafNode, LeafNodeSource, check_leaf
+from tertulia_protocol.mls.proposal_rules import (
+    Effect,
+    GroupView,
+    ResolvedProposal,
+    check_new_leaves_understood,
+    of_kind,
+)
 from tertulia_protocol.mls.proposals import ProposalOrRef, Update
 from tertulia_protocol.mls.psk import ExternalPSK, PreSharedKeyID, psk_secret
 from tertulia_protocol.mls.ratchet_tree import RatchetTree
@@ -118,6 +126,22 @@ def derive_next(
     )
     tag = confirmation_tag(suite, derived.secrets.confirmation_key, confirmed)
     return NextEpoch(context=context, derived=derived, confirmation_tag=tag)
+
+
+def check_path_leaf(suite: CipherSuite, effect: Effect, committer: LeafIndex, leaf: LeafNode) -> None:
+    """Check the leaf of a path, all but its signature and its keys (section 7.3). :raises InvalidMessageError: bad."""
+    check_leaf(suite, leaf, source=LeafNodeSource.COMMIT, extensions=effect.extensions)
+    check_path_leaf_understood(effect.tree, committer, leaf)
+
+
+def check_path_leaf_understood(tree: RatchetTree, committer: LeafIndex, leaf: LeafNode) -> None:
+    """Check the leaf of a path against the others' credentials (section 7.3). :raises RuleError: they do not fit.
+
+    A leaf whose credential type and capabilities stay as they are fits as before.
+    """
+    old = tree.leaf(committer)
+    if old is None or old.credential.type != leaf.credential.type or old.capabilities != leaf.capabilities:
+        check_new_leaves_understood(tree, [leaf])
 
 
 def known_private_keys(

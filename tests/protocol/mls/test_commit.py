@@ -1,4 +1,4 @@
-"""Commits that do not hold (RFC 9420 sections 12.4.1 and 12.4.2): refused without a trace, and the genuine one after."""
+"""Commits that do not hold (RFC 9420 sections 12.4.1 and 12.4.2): refused without a trace, the genuine one not."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tertulia_protocol.errors import (
 )
 from tertulia_protocol.mls.ciphersuite import X25519_AES128 as SUITE
 from tertulia_protocol.mls.commit import Commit
-from tertulia_protocol.mls.commit_processor import check_path_leaf_understood
 from tertulia_protocol.mls.credential import BASIC, X509, Credential
+from tertulia_protocol.mls.epoch_change import check_path_leaf_understood
 from tertulia_protocol.mls.errors import ConfirmationError
 from tertulia_protocol.mls.extensions import Extension
 from tertulia_protocol.mls.framing import PrivateMessage
