@@ -310,12 +310,12 @@ def _load_tree(stored: Mapping[str, bytes], n_leaves: int) -> RatchetTree:
 
 def _load_past(stored: Mapping[str, bytes], suite: CipherSuite, own_index: LeafIndex) -> tuple[PastEpoch, ...]:
     under = _under(stored, "past/")
-    epochs = sorted((_number(name) for name in under if "/" not in name), reverse=True)
+    epochs = sorted({_number(name.partition("/")[0]) for name in under}, reverse=True)
     return tuple(_load_one_past(under, epoch, suite, own_index) for epoch in epochs)
 
 
 def _load_one_past(under: Mapping[str, bytes], epoch: int, suite: CipherSuite, own_index: LeafIndex) -> PastEpoch:
-    row, inside = parse(_PastRow, under[str(epoch)]), _under(under, f"{epoch}/")
+    row, inside = parse(_PastRow, _row(under, str(epoch))), _under(under, f"{epoch}/")
     tree = parse(RatchetTree, _row(inside, "tree"))
     return PastEpoch(
         context=row.context,
