@@ -1,0 +1,379 @@
+"""What can go wrong at a member: the client's leaves of the tree in :mod:`tertulia_protocol.errors`.
+
+::
+
+    UsageError
+    ├── NoProfileError          profile.not_found
+    ├── ProfileExistsError      profile.exists
+    ├── WeakPassphraseError     passphrase.weak
+    ├── PhraseError             phrase.invalid
+    ├── ConfigError             config
+    ├── NotFoundError           not_found            (and its leaves for circle, board, post, member, ...)
+    ├── AmbiguousError          ambiguous
+    └── NotAllowedError         circle.not_allowed
+    InvalidMessageError         (the protocol's leaves, and)
+    ├── LinkError               link.invalid
+    └── UsedLinkError           link.used
+    TrustError
+    ├── WordsDifferError        trust.words_differ
+    ├── WrongRelayError         relay.wrong_key
+    ├── ForkError               circle.fork
+    ├── StuckError              circle.stuck
+    └── CutOffError             circle.cut_off
+    TransportError
+    ├── UnreachableError        relay.unreachable
+    ├── BadAnswerError          relay.bad_answer
+    ├── RelayBusyError          relay.busy
+    ├── RelayUnavailableError   relay.unavailable
+    ├── RelayRefusedError       relay.refused
+    ├── RelayGoneError          relay.gone
+    ├── RelayQuotaError         relay.quota
+    ├── PaymentError            relay.payment
+    ├── RelayTooOldError        relay.too_old
+    └── RelayTooNewError        relay.too_new
+    StorageError
+    ├── LockedError             store.locked
+    ├── NewerStoreError         store.newer
+    ├── DamagedStoreError       store.damaged
+    ├── DiskFullError           store.disk_full
+    ├── StoreClosedError        store.closed
+    ├── StoreFilesError         store.files
+    ├── PassphraseMissingError  passphrase.missing
+    └── WrongPassphraseError    passphrase.wrong
+
+:data:`EXIT_CODES` is the one table from errors to exit codes: the nearest ancestor of an error that has an entry counts.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from tertulia_protocol.errors import (
+    InternalError,
+    InvalidMessageError,
+    StorageError,
+    TertuliaError,
+    TransportError,
+    TrustError,
+    UsageError,
+)
+
+# --- The caller ----------------------------------------------------------------------------------------------------
+
+
+class NoProfileError(UsageError):
+    """There is no profile in {path}."""
+
+    code = "profile.not_found"
+    next = "Make one with: tertulia init --name NAME"
+
+
+class ProfileExistsError(UsageError):
+    """There is already a profile, or a part of one, in {path}."""
+
+    code = "profile.exists"
+    kept = "Nothing was changed; a profile is never overwritten."
+    next = "Choose another directory with --profile, or use the profile that is there."
+
+
+class WeakPassphraseError(UsageError):
+    """The passphrase is too short: it needs at least 12 characters or six words."""
+
+    code = "passphrase.weak"
+    next = "Choose a longer one; six random words are easy to remember and hard to guess."
+
+
+class PhraseError(UsageError):
+    """These are not the words of a recovery phrase."""
+
+    code = "phrase.invalid"
+    next = "Check the spelling and the order of the 24 words."
+
+
+class ConfigError(UsageError):
+    """The setting {key} has a mistake: {problem}."""
+
+    code = "config"
+    next = "Correct {key} and try again."
+
+
+class NotFoundError(UsageError):
+    """There is no {kind} {name}."""
+
+    code = "not_found"
+    next = "Check the name or the identifier."
+
+
+class CircleNotFoundError(NotFoundError):
+    """There is no circle {name}."""
+
+    code = "circle.not_found"
+    next = "Show the circles of this profile with: tertulia circle list"
+
+
+class BoardNotFoundError(NotFoundError):
+    """There is no board {name} in this circle."""
+
+    code = "board.not_found"
+    next = "Show the boards with: tertulia board list CIRCLE"
+
+
+class PostNotFoundError(NotFoundError):
+    """There is no post {name} in this circle."""
+
+    code = "post.not_found"
+    next = "Show the posts with: tertulia read CIRCLE"
+
+
+class MemberNotFoundError(NotFoundError):
+    """There is no member {name} in this circle."""
+
+    code = "member.not_found"
+    next = "Show the members with: tertulia members CIRCLE"
+
+
+class RequestNotFoundError(NotFoundError):
+    """There is no request {name} to join this circle."""
+
+    code = "request.not_found"
+    next = "Show the requests with: tertulia request list CIRCLE"
+
+
+class AmbiguousError(UsageError):
+    """{name} can mean more than one thing: {candidates}."""
+
+    code = "ambiguous"
+    next = "Give the identifier, or more characters of it."
+
+
+class NotAllowedError(UsageError):
+    """You may not do this in this circle."""
+
+    code = "circle.not_allowed"
+    next = "Ask a coordinator of the circle."
+
+
+# --- Bytes from outside --------------------------------------------------------------------------------------------
+
+
+class LinkError(InvalidMessageError):
+    """This link is not valid."""
+
+    code = "link.invalid"
+    next = "Ask for the link again and copy all of it."
+
+
+class UsedLinkError(InvalidMessageError):
+    """This link was used already, has expired or was withdrawn."""
+
+    code = "link.used"
+    next = "Ask for a new invitation."
+
+
+# --- A person must decide ------------------------------------------------------------------------------------------
+
+
+class WordsDifferError(TrustError):
+    """The words differ: whoever asks to join is not the person you spoke with, or the words were misheard."""
+
+    code = "trust.words_differ"
+    kept = "Nothing was sent."
+    next = "Compare the words once more by voice. If they still differ, decline the request."
+
+
+class WrongRelayError(TrustError):
+    """The relay at {uri} has another key than the one you were given."""
+
+    code = "relay.wrong_key"
+    kept = "Nothing was sent."
+    next = "Do not go on. Ask the operator of the relay by another way."
+
+
+class ForkError(TrustError):
+    """The relay has shown two different histories of this circle."""
+
+    code = "circle.fork"
+    kept = "Both were kept as evidence; you can read what you have."
+    next = "Tell a coordinator by another way than this relay."
+
+
+class StuckError(TrustError):
+    """This device cannot follow the circle any more."""
+
+    code = "circle.stuck"
+    kept = "You can read what you have; what you wrote is kept."
+    next = "Ask a coordinator to remove and invite you again."
+
+
+class CutOffError(TrustError):
+    """The circle's relay no longer has this circle."""
+
+    code = "circle.cut_off"
+    kept = "You can read what you have."
+    next = "Ask a coordinator how the circle goes on."
+
+
+# --- The relay -----------------------------------------------------------------------------------------------------
+
+
+class UnreachableError(TransportError):
+    """The relay cannot be reached."""
+
+    code = "relay.unreachable"
+
+
+class BadAnswerError(TransportError):
+    """The relay gave an answer that is not valid."""
+
+    code = "relay.bad_answer"
+    next = "If it happens again, tell the operator of the relay."
+
+
+class RelayBusyError(TransportError):
+    """The relay is busy."""
+
+    code = "relay.busy"
+
+    def __init__(self, detail: str = "", *, retry_after: int) -> None:
+        """:param retry_after: seconds to wait before the next attempt, as the relay asks."""
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class RelayUnavailableError(TransportError):
+    """The relay has a fault and cannot answer now."""
+
+    code = "relay.unavailable"
+
+
+class RelayRefusedError(TransportError):
+    """The relay refused the request."""
+
+    code = "relay.refused"
+    next = "If it happens again, tell a coordinator of the circle."
+
+
+class RelayGoneError(TransportError):
+    """The relay does not have what was asked for, or no longer has it."""
+
+    code = "relay.gone"
+    next = "Ask a coordinator of the circle."
+
+
+class RelayQuotaError(TransportError):
+    """The space of this circle at the relay is used up."""
+
+    code = "relay.quota"
+    next = "Ask a coordinator to move the circle on, or the operator for more space."
+
+
+class PaymentError(TransportError):
+    """The relay does not accept the enrolment code, or its budget is used up."""
+
+    code = "relay.payment"
+    next = "Ask the operator of the relay for a new code."
+
+
+class RelayTooOldError(TransportError):
+    """The relay speaks only an older protocol than this version of Tertulia."""
+
+    code = "relay.too_old"
+    next = "Ask the operator of the relay to update it."
+
+
+class RelayTooNewError(TransportError):
+    """The relay speaks only a newer protocol than this version of Tertulia."""
+
+    code = "relay.too_new"
+    next = "Install the newest version of Tertulia and try again."
+
+
+# --- This device ---------------------------------------------------------------------------------------------------
+
+
+class LockedError(StorageError):
+    """Another Tertulia on this device uses the profile {path}."""
+
+    code = "store.locked"
+    next = "Close the other one, or wait for it with --lock-wait SECONDS."
+
+
+class NewerStoreError(StorageError):
+    """A newer version of Tertulia has used this profile."""
+
+    code = "store.newer"
+    next = "Install the newest version of Tertulia and try again."
+
+
+class DamagedStoreError(StorageError):
+    """The data of this profile is damaged."""
+
+    code = "store.damaged"
+    next = "Put the profile back from a copy, or start anew with your recovery words."
+
+
+class DiskFullError(StorageError):
+    """The disk is full."""
+
+    code = "store.disk_full"
+    kept = "Nothing was lost; the last change was not made."
+    next = "Free some space and try again."
+
+
+class StoreClosedError(StorageError):
+    """The profile is locked."""
+
+    code = "store.closed"
+    next = "Open it again with the passphrase."
+
+
+class StoreFilesError(StorageError):
+    """The files of the profile cannot be read or written: {problem}."""
+
+    code = "store.files"
+    next = "Check the path, the permissions and the disk, and try again."
+
+
+class PassphraseMissingError(StorageError):
+    """The passphrase is needed to open this profile."""
+
+    code = "passphrase.missing"
+    next = "Give it with --passphrase-file, in TERTULIA_PASSPHRASE, or on the terminal."
+
+
+class WrongPassphraseError(StorageError):
+    """The passphrase is wrong."""
+
+    code = "passphrase.wrong"
+    next = "Try again. Nobody can reset it; with the recovery words you can start anew."
+
+
+# --- Exit codes ----------------------------------------------------------------------------------------------------
+
+EXIT_OK = 0
+EXIT_INTERRUPTED = 130
+
+EXIT_CODES: MappingProxyType[type[TertuliaError], int] = MappingProxyType(
+    {
+        InternalError: 1,
+        UsageError: 2,
+        TrustError: 3,
+        InvalidMessageError: 4,
+        TransportError: 5,
+        StorageError: 6,
+        PassphraseMissingError: 7,
+        WrongPassphraseError: 7,
+        NotAllowedError: 8,
+    }
+)
+"""The exit code of each kind of error; a leaf without an entry has its parent's."""
+
+FAULT = 1
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code of the command for an error; what is no error of the tree is our fault."""
+    for kind in type(error).__mro__:
+        if issubclass(kind, TertuliaError) and kind in EXIT_CODES:
+            return EXIT_CODES[kind]
+    return FAULT

@@ -1,0 +1,47 @@
+"""What the client needs of a way to a relay; one suite of tests runs against every implementation."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Protocol
+
+from tertulia_protocol.relay_api.addresses import RelayAddr
+from tertulia_protocol.relay_api.requests import Request
+from tertulia_protocol.relay_api.responses import Response
+
+
+class Purpose(StrEnum):
+    """What a stream of requests is for: the first part of its name (:func:`stream_name`)."""
+
+    INFO = "info"
+    READ = "read"
+    APPEND = "append"
+    CREATE = "create"
+    BLOB = "blob"
+    INVITATION = "invitation"
+    REPLY = "reply"
+    LOBBY = "lobby"
+
+
+def stream_name(purpose: Purpose, key: bytes = b"") -> str:
+    """Return the name of a stream: what is for one purpose and one thing (a segment's id, say) shares it."""
+    return f"{purpose.value}:{key.hex()}" if key else purpose.value
+
+
+class Transport(Protocol):
+    """Sends one request and returns its answer."""
+
+    async def send(self, address: RelayAddr, request: Request, *, stream: str) -> Response:
+        """Send ``request`` to the relay and return its answer, of the right size and with the request's nonce.
+
+        ``stream`` names what the request belongs to: two streams never share a connection, so that a network that
+        isolates connections (Tor) keeps them apart. Signatures are the caller's business.
+
+        :raises UnreachableError: no connection, no answer in time. Whether the request arrived is unknown.
+        :raises BadAnswerError: an answer that no relay of this protocol gives, or one to another request.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close all connections. Safe to call twice."""
+        ...
