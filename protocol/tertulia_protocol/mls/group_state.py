@@ -213,7 +213,7 @@ S = TypeVar("S", bound=GroupState)
 
 def leaf_at(tree: RatchetTree, index: LeafIndex) -> LeafNode:
     """Return a member's leaf. :raises RuleError: the leaf is blank or outside of the tree."""
-    leaf = tree.leaf(index) if index < tree.size else None
+    leaf = tree.leaf(index)
     if leaf is None:
         raise RuleError(f"no member at leaf {index}", rule="RFC9420-6.1")
     return leaf

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tertulia_protocol.codec import parse
@@ -195,10 +195,15 @@ def check_tree_hash(suite: CipherSuite, context: GroupContext, tree: RatchetTree
 
 def find_own_leaf(tree: RatchetTree, own: LeafNode) -> LeafIndex:
     """Return where our own leaf stands. :raises RuleError: it is not in the tree."""
-    for index, leaf in tree.leaves():
-        if leaf == own:
-            return index
-    raise RuleError("the ratchet tree does not have our leaf", rule="RFC9420-12.4.3.1")
+    places = [index for index, leaf in tree.leaves() if leaf.encryption_key == own.encryption_key and leaf == own]
+    check_own_leaf(places)
+    return places[0]
+
+
+def check_own_leaf(places: Sequence[LeafIndex]) -> None:
+    """Check that our leaf stands in the tree. :raises RuleError: it does not."""
+    if not places:
+        raise RuleError("the ratchet tree does not have our leaf", rule="RFC9420-12.4.3.1")
 
 
 def verify_welcome_tag(suite: CipherSuite, derived: DerivedEpoch, info: GroupInfo) -> None:

@@ -7,7 +7,7 @@ Each rule is a function of its own. :func:`check_proposals` runs those that come
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from tertulia_protocol.errors import RuleError, UnsupportedError
@@ -224,10 +224,7 @@ def check_proposals(
     check_adds_are_new(proposals, view.tree)
     check_psks_differ(proposals)
     check_one_extensions(proposals)
-    # Section 12.3: new extensions are in force for the other proposals of the list.
-    after = GroupView(
-        suite=view.suite, group_id=view.group_id, tree=view.tree, extensions=extensions_after(view, proposals)
-    )
+    after = view_with_extensions(view, proposals)
     for resolved in proposals:
         verify_proposal(after, resolved, now=now)
 
@@ -240,6 +237,11 @@ def extensions_after(view: GroupView, proposals: Sequence[ResolvedProposal]) -> 
     for _, proposal in of_kind(proposals, GroupContextExtensions):
         return proposal.extensions
     return view.extensions
+
+
+def view_with_extensions(view: GroupView, proposals: Sequence[ResolvedProposal]) -> GroupView:
+    """Return what the other proposals are judged by: new extensions are in force for them (section 12.3)."""
+    return replace(view, extensions=extensions_after(view, proposals))
 
 
 def apply_proposals(view: GroupView, proposals: Sequence[ResolvedProposal]) -> Effect:

@@ -12,6 +12,7 @@ from tertulia_protocol.mls.ciphersuite import X25519_CHACHA20
 from tertulia_protocol.mls.credential import BASIC, X509, Credential
 from tertulia_protocol.mls.errors import UnknownProposalError, UnknownPskError
 from tertulia_protocol.mls.extensions import Extension
+from tertulia_protocol.mls.group_messages import LeafChanges
 from tertulia_protocol.mls.key_package import KeyPackageBundle
 from tertulia_protocol.mls.leaf_node import Lifetime
 from tertulia_protocol.mls.proposal_rules import check_new_leaves_understood
@@ -276,6 +277,8 @@ def test_new_leaves_and_members_support_each_others_credentials(peers):
 
 def test_extensions_are_supported_by_every_member(peers):
     ada, bo, *_ = peers
+    more = replace(supports(SUITE), extensions=(EXTENSION, UNKNOWN))
+    spread(peers, ada.commit(changes=LeafChanges(capabilities=more)).message)
     for extensions in ((Extension(UNKNOWN, b""),), required(UNKNOWN)):
         message = forge_commit(ada, GroupContextExtensions(extensions), path=forge_path(ada))
         refuse_commit(bo, message, match="does not support extension|lacks a required capability")
