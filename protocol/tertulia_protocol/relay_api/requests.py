@@ -185,7 +185,7 @@ class ReadArgs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtendArgs:
-    """EXTEND: what pays, how many days and how many units of quota more."""
+    """EXTEND: what pays, the days from today and the units of quota that the segment shall at least have."""
 
     payment: Payment
     days: int
