@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import lru_cache
 
 from tertulia_protocol.codec import parse
 from tertulia_protocol.relay_api import limits
@@ -12,6 +13,17 @@ from tertulia_protocol.relay_api.responses import RelayLimits, Status
 from tertulia_protocol.signing import NOBODY
 from tertulia_relay.delivery.outcomes import Refusal, busy
 from tertulia_relay.storage.interface import SegmentRow
+
+
+def config_of(row: SegmentRow) -> SegmentConfig:
+    """Return the configuration of a stored segment."""
+    return _parsed(row.config)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(config: bytes) -> SegmentConfig:
+    # It never changes, and every append asks for it twice.
+    return parse(SegmentConfig, config)
 
 
 def units(length: int) -> int:
@@ -65,7 +77,7 @@ def share(row: SegmentRow, config: SegmentConfig, *, admin: bool) -> int:
 
 def check_quota(row: SegmentRow, *, length: int, admin: bool) -> None:
     """Check that one more entry of ``length`` bytes fits. :raises Refusal: QUOTA."""
-    config = parse(SegmentConfig, row.config)
+    config = config_of(row)
     amount = 1 if config.segment_class == SegmentClass.MAILBOX else length
     if row.used + amount > share(row, config, admin=admin):
         raise Refusal(Status.QUOTA, head_of=row.id)
@@ -73,7 +85,7 @@ def check_quota(row: SegmentRow, *, length: int, admin: bool) -> None:
 
 def used_by(row: SegmentRow, *, length: int) -> int:
     """Return what the segment has used after one more entry of ``length`` bytes."""
-    config = parse(SegmentConfig, row.config)
+    config = config_of(row)
     return row.used + (1 if config.segment_class == SegmentClass.MAILBOX else length)
 
 

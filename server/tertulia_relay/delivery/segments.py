@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from tertulia_protocol.codec import parse, serialize
+from tertulia_protocol.codec import serialize
 from tertulia_protocol.errors import DecodeError
 from tertulia_protocol.relay_api import limits
 from tertulia_protocol.relay_api.records import Position, SegmentConfig
@@ -18,7 +18,7 @@ from tertulia_relay.delivery.append import check_head, check_not_sealed, live_se
 from tertulia_relay.delivery.freezing import FreezeCounter
 from tertulia_relay.delivery.ledger import Ledger
 from tertulia_relay.delivery.outcomes import Outcome, Refusal
-from tertulia_relay.delivery.quotas import quota_of_new
+from tertulia_relay.delivery.quotas import config_of, quota_of_new
 from tertulia_relay.delivery.writer import Write
 from tertulia_relay.storage.interface import CodeRow, SegmentRow, Wanted
 
@@ -216,7 +216,7 @@ class Extend(Write):
     def decide(self, ledger: Ledger) -> Outcome:
         """Prolong and enlarge."""
         row = live_segment(ledger, self.segment_id)
-        config = parse(SegmentConfig, row.config)
+        config = config_of(row)
         longer = max(row.expires_day, ledger.utc_day + at_most_life(self.args.days))
         unit = unit_of(config)
         larger = max(row.quota, self.args.units * unit)

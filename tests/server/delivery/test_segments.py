@@ -89,6 +89,7 @@ async def test_an_empty_segment_can_be_dropped(world):
         segment = await world.created()
         assert (await world.drop(segment)).status is Status.OK
         assert (await world.read(segment)).status is Status.GONE
+        assert (await world.read(segment, key=seed("stranger"))).status is Status.GONE  # as if it had never been
 
 
 def unchanged_but_for_code(world):
