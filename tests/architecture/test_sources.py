@@ -24,6 +24,7 @@ MACHINE = ("client/tertulia/system.py",)
 RELAY_RULES = "server/tertulia_relay/delivery"
 
 PRIMITIVES = {
+    "protocol/tertulia_protocol/circle/primitives.py": "circles: XChaCha20-Poly1305, HPKE of letters, Argon2id",
     "protocol/tertulia_protocol/mls/ciphersuite.py": "MLS: AEADs, Ed25519; HMAC and HKDF by the standard library",
     "protocol/tertulia_protocol/mls/hpke.py": "MLS: HPKE over X25519 and over ML-KEM-768 with X25519",
     "protocol/tertulia_protocol/signing.py": "Ed25519 outside MLS",

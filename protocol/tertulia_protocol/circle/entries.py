@@ -13,20 +13,14 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Protocol, Self
 
-from nacl.bindings import (
-    crypto_aead_xchacha20poly1305_ietf_decrypt,
-    crypto_aead_xchacha20poly1305_ietf_encrypt,
-)
-from nacl.exceptions import CryptoError
-
+from tertulia_protocol.circle.primitives import NONCE_BYTES, TAG_BYTES, aead_open, aead_seal
 from tertulia_protocol.codec import Reader, Writer, serialize
 from tertulia_protocol.errors import AuthenticityError, DecodeError, RuleError, UsageError, WrongEpochError
 from tertulia_protocol.relay_api.limits import ENTRY_SIZES
 from tertulia_protocol.relay_api.records import Position
 
 HEADER_BYTES = 96
-NONCE_BYTES = 24
-OVERHEAD = NONCE_BYTES + 16
+OVERHEAD = NONCE_BYTES + TAG_BYTES
 """What the wrap adds: nonce and tag, in bytes."""
 
 MAX_BODY = ENTRY_SIZES[-1] - OVERHEAD - HEADER_BYTES
@@ -192,7 +186,7 @@ def synthetic_nonce(keys: WrapKeys, data: bytes) -> bytes:
 def wrap(inner: Inner, *, keys: WrapKeys, segment_id: bytes) -> bytes:
     """Return the entry for one relay's copy of the segment; its length is one of ``ENTRY_SIZES``."""
     nonce = synthetic_nonce(keys, inner.data)
-    return nonce + crypto_aead_xchacha20poly1305_ietf_encrypt(inner.data, segment_id, nonce, keys.wrap_key)
+    return nonce + aead_seal(keys.wrap_key, nonce, inner.data, aad=segment_id)
 
 
 def unwrap(entry: bytes, *, keys: WrapKeys, segment_id: bytes) -> Inner:
@@ -202,10 +196,7 @@ def unwrap(entry: bytes, *, keys: WrapKeys, segment_id: bytes) -> Inner:
     :raises DecodeError: what is inside is malformed.
     """
     nonce, sealed = entry[:NONCE_BYTES], entry[NONCE_BYTES:]
-    try:
-        data = crypto_aead_xchacha20poly1305_ietf_decrypt(sealed, segment_id, nonce, keys.wrap_key)
-    except (CryptoError, ValueError) as error:
-        raise AuthenticityError("an entry does not open") from error
+    data = aead_open(keys.wrap_key, nonce, sealed, aad=segment_id)
     check_nonce(keys, data, nonce)
     return parse_inner(data)
 
