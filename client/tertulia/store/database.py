@@ -243,9 +243,14 @@ def _build(path: Path, data_key: bytes, setup: Callable[[Tx], None]) -> None:
     create_file(path)
     connection = connect(path, data_key)
     try:
-        transact(connection, lambda tx: (schema.create(tx), setup(tx)))
+        transact(connection, lambda tx: _fill(tx, setup))
     finally:
         connection.close()
+
+
+def _fill(tx: Tx, setup: Callable[[Tx], None]) -> None:
+    schema.create(tx)
+    setup(tx)
 
 
 def _open(profile: Path, *, passphrase: str, floor: Argon2Cost) -> Connection:

@@ -31,6 +31,12 @@ class Tx:
         with translated():
             self._connection.executemany(sql, rows)
 
+    def script(self, statements: str) -> None:
+        """Run statements that end in a semicolon and a line end. :raises StorageError: see ``connection.named``."""
+        for statement in statements.split(";\n"):
+            if statement.strip():
+                self.execute(statement)
+
     def query(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
         """Return all rows. :raises StorageError: see ``connection.named``."""
         with translated():

@@ -1,0 +1,169 @@
+"""What members said: authors and their chains, changes as they came, objects as they amount to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tertulia.store import rows
+from tertulia.store.tx import Tx, Value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorRow:
+    """A device of a member: its last ``author_seq``, the hash of that payload, and gaps seen so far."""
+
+    circle: bytes
+    member_pk: bytes
+    device_id: bytes
+    author_seq: int
+    last: bytes
+    lamport: int
+    gaps: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeRow:
+    """One counted payload about an object. ``body`` is the envelope, ``payload`` all of it, as they came.
+
+    ``forwarded_by`` is the member_pk of who sent the history pack it came in, None if it was read from the log.
+    """
+
+    circle: bytes
+    member_pk: bytes
+    post_id: bytes
+    object_type: str
+    object_id: bytes
+    lamport: int
+    minute: int
+    type: int
+    body: bytes = field(repr=False)
+    segment_no: int
+    seq: int
+    by_coordinator: int
+    forwarded_by: bytes | None = None
+    payload: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectRow:
+    """An object as its changes amount to. ``parent``: the board of a topic, the topic of a reply, else empty."""
+
+    circle: bytes
+    type: str
+    id: bytes
+    parent: bytes = b""
+    author: bytes
+    lamport: int
+    minute: int
+    retracted: int = 0
+    unread: int = 0
+    state: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptPayloadRow:
+    """A payload of a type that this version does not show, kept for one that does."""
+
+    circle: bytes
+    member_pk: bytes
+    post_id: bytes
+    type: int
+    payload: bytes = field(repr=False)
+
+
+# --- Authors --------------------------------------------------------------------------------------------------------
+
+
+def get_author(tx: Tx, circle: bytes, member_pk: bytes, device_id: bytes) -> AuthorRow | None:
+    """Return what was last read of an author."""
+    where = "WHERE circle = ? AND member_pk = ? AND device_id = ?"
+    return rows.first(tx, AuthorRow, "author", where, (circle, member_pk, device_id))
+
+
+def put_author(tx: Tx, row: AuthorRow) -> None:
+    """Keep what was last read of an author."""
+    rows.put(tx, "author", row)
+
+
+def list_authors(tx: Tx, circle: bytes) -> list[AuthorRow]:
+    """Return all authors."""
+    return rows.select(tx, AuthorRow, "author", "WHERE circle = ? ORDER BY member_pk, device_id", (circle,))
+
+
+def greatest_lamport(tx: Tx, circle: bytes) -> int:
+    """Return the greatest lamport number read or made, 0 before the first."""
+    row = tx.one("SELECT coalesce(max(lamport), 0) FROM author WHERE circle = ?", (circle,))
+    return int(row[0]) if row else 0
+
+
+# --- Changes --------------------------------------------------------------------------------------------------------
+
+
+def add_change(tx: Tx, row: ChangeRow) -> bool:
+    """Keep a change unless one with its author and post_id is there (the first counts, E18); answer whether."""
+    return rows.add(tx, "change", row)
+
+
+def get_change(tx: Tx, circle: bytes, member_pk: bytes, post_id: bytes) -> ChangeRow | None:
+    """Return one change."""
+    where = "WHERE circle = ? AND member_pk = ? AND post_id = ?"
+    return rows.first(tx, ChangeRow, "change", where, (circle, member_pk, post_id))
+
+
+def changes_of(tx: Tx, circle: bytes, object_type: str, object_id: bytes) -> list[ChangeRow]:
+    """Return the changes of an object in the order in which they merge."""
+    where = "WHERE circle = ? AND object_type = ? AND object_id = ? ORDER BY lamport, member_pk, post_id"
+    return rows.select(tx, ChangeRow, "change", where, (circle, object_type, object_id))
+
+
+def all_changes(tx: Tx, circle: bytes, *, since_minute: int = 0) -> list[ChangeRow]:
+    """Return all changes of a circle not older than a minute, in the order in which they merge."""
+    where = "WHERE circle = ? AND minute >= ? ORDER BY lamport, member_pk, post_id"
+    return rows.select(tx, ChangeRow, "change", where, (circle, since_minute))
+
+
+# --- Objects --------------------------------------------------------------------------------------------------------
+
+
+def put_object(tx: Tx, row: ObjectRow) -> None:
+    """Keep what the changes of an object amount to."""
+    rows.put(tx, "object", row)
+
+
+def get_object(tx: Tx, circle: bytes, kind: str, object_id: bytes) -> ObjectRow | None:
+    """Return an object."""
+    return rows.first(tx, ObjectRow, "object", "WHERE circle = ? AND type = ? AND id = ?", (circle, kind, object_id))
+
+
+def list_objects(tx: Tx, circle: bytes, kind: str, *, parent: bytes | None = None) -> list[ObjectRow]:
+    """Return the objects of a type (under one parent), the oldest first."""
+    if parent is None:
+        return rows.select(
+            tx, ObjectRow, "object", "WHERE circle = ? AND type = ? ORDER BY lamport, id", (circle, kind)
+        )
+    where = "WHERE circle = ? AND type = ? AND parent = ? ORDER BY lamport, id"
+    return rows.select(tx, ObjectRow, "object", where, (circle, kind, parent))
+
+
+def mark(tx: Tx, circle: bytes, kind: str, object_id: bytes, **changes: Value) -> None:
+    """Change columns of an object, for example ``unread=0``."""
+    rows.update(tx, "object", "circle = ? AND type = ? AND id = ?", (circle, kind, object_id), **changes)
+
+
+def count_unread(tx: Tx, circle: bytes, kind: str, parent: bytes) -> int:
+    """Return how many objects of a type under a parent are unread."""
+    row = tx.one(
+        "SELECT count(*) FROM object WHERE circle = ? AND type = ? AND parent = ? AND unread = 1",
+        (circle, kind, parent),
+    )
+    return int(row[0]) if row else 0
+
+
+def clear_objects(tx: Tx, circle: bytes) -> None:
+    """Delete all objects, to make them again from the changes."""
+    rows.delete(tx, "object", "circle = ?", (circle,))
+
+
+def keep_payload(tx: Tx, row: KeptPayloadRow) -> bool:
+    """Keep a payload of another type, the first of its author and post_id; answer whether it was new."""
+    return rows.add(tx, "kept_payload", row)
