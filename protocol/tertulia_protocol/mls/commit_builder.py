@@ -151,7 +151,7 @@ def _plan(  # noqa: PLR0913 - see build_commit
     )
 
 
-def choose_path(proposals: Sequence[ResolvedProposal], path: bool | None, changes: LeafChanges) -> bool:  # noqa: FBT001
+def choose_path(proposals: Sequence[ResolvedProposal], path: bool | None, changes: LeafChanges) -> bool:  # noqa: FBT001 - the caller passes on what it was given
     """Return whether to make a path. :raises UsageError: it is needed but not wanted (RFC 9420 section 12.4)."""
     needed = is_path_required(proposals) or changes != NO_CHANGES
     if path is False and needed:

@@ -163,7 +163,7 @@ def find_own(group: GroupState, message: PrivateMessage) -> PendingCommit | Stor
     digest = group.suite.hash(serialize(message))
     if digest in group.pending:
         return group.pending[digest]
-    return next((stored for stored in group.proposals.values() if stored.message_hash == digest), None)
+    return next((stored for stored in group.proposals.values() if digest in stored.message_hashes), None)
 
 
 def _open_past(group: S, message: PrivateMessage) -> Opened[S]:
@@ -266,10 +266,12 @@ def _propose(  # noqa: PLR0913 - all but the first two are named
     verify_proposal(view_of(group), ResolvedProposal(proposal=proposal, sender=group.own_index), now=now)
     content = sign_content(group, proposal, authenticated_data)
     message, group = protect(group, content, rng=rng)
+    ref = proposal_ref(group.suite, content)
+    earlier = group.proposals[ref].message_hashes if ref in group.proposals else ()
     stored = StoredProposal(
-        ref=proposal_ref(group.suite, content),
+        ref=ref,
         content=content,
-        message_hash=group.suite.hash(serialize(message)),
+        message_hashes=(*earlier, group.suite.hash(serialize(message))),
         leaf_private=leaf_private,
     )
     return message, _keep(group, stored)

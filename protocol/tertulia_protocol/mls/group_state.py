@@ -70,8 +70,11 @@ class StoredProposal:
 
     ref: bytes
     content: AuthenticatedContent
-    message_hash: bytes = b""
-    """Hash of the PrivateMessage of our own proposal, which we could not decrypt again; else empty."""
+    message_hashes: tuple[bytes, ...] = ()
+    """Hashes of the PrivateMessages in which we sent it ourselves and which we could not decrypt again.
+
+    The same proposal made twice has one reference: signatures are deterministic.
+    """
     leaf_private: bytes = field(default=b"", repr=False)
     """HPKE private key of our own Update."""
 
@@ -81,7 +84,7 @@ class StoredProposal:
         return cls(
             ref=reader.opaque(),
             content=AuthenticatedContent.decode(reader),
-            message_hash=reader.opaque(),
+            message_hashes=reader.vector(Reader.opaque),
             leaf_private=reader.opaque(),
         )
 
@@ -89,7 +92,10 @@ class StoredProposal:
         """Append the stored form."""
         writer.opaque(self.ref)
         self.content.encode(writer)
-        writer.opaque(self.message_hash)
+        hashes = Writer()
+        for digest in self.message_hashes:
+            hashes.opaque(digest)
+        writer.opaque(hashes.getvalue())
         writer.opaque(self.leaf_private)
 
     @property

@@ -172,6 +172,19 @@ def test_proposals_and_application_data_have_ratchets_of_their_own(peers):
     assert len(bo.refs) == 1
 
 
+def test_a_proposal_made_twice_is_one_and_both_messages_are_recognised(peers):
+    ada, bo, cleo = peers
+    messages = [cleo.propose_remove(cleo) for _ in range(2)]
+    for peer in peers:
+        for message in messages:
+            peer.receive(message)
+        assert len(peer.refs) == 1
+        peer.restart()
+    cleo.receive(messages[0])
+    spread([ada, bo], bo.commit(references=bo.refs).message)
+    agree([ada, bo])
+
+
 def test_failing_calls_change_nothing_of_the_sender(peers):
     ada, *_ = peers
     with refused(ada, RuleError):

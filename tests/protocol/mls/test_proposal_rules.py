@@ -115,6 +115,14 @@ def test_new_extensions_are_in_force_for_adds_of_the_same_commit(peers):
     refuse_commit(bo, message, match="lacks a required capability")
 
 
+def test_extensions_that_go_bind_nobody_who_is_added_by_the_same_commit():
+    ada, bo = peers = found(SUITE, 2, extensions=(Extension(EXTENSION, b""),))
+    bundle = bundle_of(SUITE, "New", supports=replace(supports(SUITE), extensions=()))
+    spread(peers, ada.commit(GroupContextExtensions(()), Add(bundle.key_package)).message)
+    agree([ada, bo])
+    assert len(ada.group.members()) == 3
+
+
 def test_an_expired_key_package_is_refused_by_the_committer(peers):
     ada, *_ = peers
     for lifetime in (
