@@ -1,4 +1,4 @@
-"""Invitations: the link, the card that it leads to, the boxes, and the joiner's sealed request.
+"""Invitations: the link, the card that it leads to, and the box for requests.
 
 docs/protocol, "Invitations". The link carries the hash of the card, so that the relay cannot put another card in its
 place, and a secret without which the relay cannot read the card. The card is signed by the inviter and names the keys
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Final, Self
 
-from tertulia_protocol.circle.identity import LINEAGE_ID_LENGTH, MemberCredential, verify_credential
+from tertulia_protocol.circle.identity import LINEAGE_ID_LENGTH
 from tertulia_protocol.circle.kdf import expand, extract
-from tertulia_protocol.circle.letters import MAX_CONTENT, PUBLIC_BYTES, join_info, open_letter, seal_letter
+from tertulia_protocol.circle.letters import PUBLIC_BYTES
 from tertulia_protocol.circle.primitives import NONCE_BYTES, TAG_BYTES, XWING, aead_open, aead_seal
 from tertulia_protocol.circle.segments import box_config
 from tertulia_protocol.codec import Reader, Writer, parse, parse_padded, serialize
@@ -26,8 +27,6 @@ from tertulia_protocol.errors import (
     UnsupportedError,
     UsageError,
 )
-from tertulia_protocol.mls.ciphersuite import HYBRID
-from tertulia_protocol.mls.key_package import KeyPackage, verify_key_package
 from tertulia_protocol.relay_api.addresses import RelayAddr, check_uri, from_base64url, to_base64url
 from tertulia_protocol.relay_api.records import SegmentConfig
 from tertulia_protocol.signing import Label, SigningSeed, is_valid_key, verify
@@ -36,9 +35,7 @@ LINK_PREFIX: Final = "tertulia:"
 VERSION: Final = 1
 DAY: Final = 86400
 SECRET_BYTES: Final = 16
-SEED_BYTES: Final = 32
 CARD_BYTES: Final = 4096
-MAX_INTRO_BYTES: Final = 1000
 MAX_LINK: Final = 700
 """The longest link in characters that is looked at."""
 
@@ -323,134 +320,65 @@ def check_not_expired(expires_day: int, *, now: int) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JoinRequest:
-    """What the joiner sends, sealed to the invitation's key. Its SHA-256 names it."""
+class Invitation:
+    """What the inviter's device keeps of an invitation; it never leaves it (E14)."""
 
-    anchor: bytes
-    key_package: KeyPackage
-    reply_pk: bytes
-    """X-Wing, 1216 bytes, made for this request."""
-    reply_seed: bytes = field(repr=False)
-    """Random; leads to the keys of the reply box."""
-    intro: str = field(repr=False)
-    """What the joiner says of itself to the coordinator."""
-    signature: bytes = bytes(64)
+    link: InviteLink
+    preamble: InvitePreamble
+    invite_private: bytes = field(repr=False)
+    """The 32-byte seed of the key that requests are sealed to."""
+    read_seed: bytes = field(repr=False)
+    """Reads the request box."""
 
     @classmethod
     def decode(cls, reader: Reader) -> Self:
-        """:raises InvalidMessageError: malformed, or the key package is of another version."""
+        """Read the stored form. :raises InvalidMessageError: malformed."""
         return cls(
-            anchor=reader.raw(32),
-            key_package=KeyPackage.decode(reader),
-            reply_pk=reader.raw(PUBLIC_BYTES),
-            reply_seed=reader.raw(SEED_BYTES),
-            intro=_read_intro(reader),
-            signature=reader.raw(64),
+            link=InviteLink.decode(reader),
+            preamble=InvitePreamble.decode(reader),
+            invite_private=reader.raw(32),
+            read_seed=reader.raw(32),
         )
 
     def encode(self, writer: Writer) -> None:
-        """:raises ValueError: a field has another length."""
-        writer.raw(self.to_be_signed())
-        writer.fixed(self.signature, 64)
+        """Append the stored form."""
+        self.link.encode(writer)
+        self.preamble.encode(writer)
+        writer.fixed(self.invite_private, 32)
+        writer.fixed(self.read_seed, 32)
 
-    def to_be_signed(self) -> bytes:
-        """Return all fields before the signature."""
-        writer = Writer()
-        writer.fixed(self.anchor, 32)
-        self.key_package.encode(writer)
-        writer.fixed(self.reply_pk, PUBLIC_BYTES)
-        writer.fixed(self.reply_seed, SEED_BYTES)
-        writer.opaque(self.intro.encode())
-        return writer.getvalue()
-
-    def sign(self, member: SigningSeed) -> JoinRequest:
-        """Return it with the member's signature."""
-        return replace(self, signature=member.sign(Label.JOIN_REQUEST, self.to_be_signed()))
-
-    def hash(self) -> bytes:
-        """Return SHA-256 of the request as it is sent: how the answer names it, 32 bytes."""
-        return hashlib.sha256(serialize(self)).digest()
+    @property
+    def read_key(self) -> SigningSeed:
+        """Return the key that reads the request box."""
+        return SigningSeed(self.read_seed)
 
 
-def _read_intro(reader: Reader) -> str:
-    data = reader.opaque()
-    check_intro_length(data)
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DecodeError("an introduction is not UTF-8") from error
+def build_invitation(  # noqa: PLR0913 - each argument is a field, and all are named
+    *,
+    inviter: SigningSeed,
+    lineage_id: bytes,
+    approvers: Sequence[bytes],
+    relays: Sequence[RelayAddr],
+    expires_day: int,
+    language: int = Language.ENGLISH,
+    rng: Callable[[int], bytes],
+) -> tuple[Invitation, Card]:
+    """Return a new invitation and the card to put at its first relay; create its request box there too.
 
-
-def check_intro_length(data: bytes) -> None:
-    """Check that an introduction is not too long. :raises DecodeError: more than ``MAX_INTRO_BYTES``."""
-    if len(data) > MAX_INTRO_BYTES:
-        raise DecodeError(f"an introduction of {len(data)} bytes")
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyBox:
-    """The mailbox for the answer: created by whoever answers, on the relay that the request came in on."""
-
-    config: SegmentConfig
-    append: SigningSeed
-    read: SigningSeed
-
-
-def reply_box(reply_seed: bytes) -> ReplyBox:
-    """Return the reply box of a request's seed (32 bytes)."""
-    append, read = SigningSeed(expand(reply_seed, b"tl1 box append")), SigningSeed(expand(reply_seed, b"tl1 box read"))
-    return ReplyBox(box_config(append_vk=append.public_key, read_vk=read.public_key), append, read)
-
-
-def seal_request(preamble: InvitePreamble, request: JoinRequest) -> bytes:
-    """Return the letter for the request box. :raises UsageError: the introduction is too long."""
-    if len(request.intro.encode()) > MAX_INTRO_BYTES:
-        raise UsageError(f"an introduction has at most {MAX_INTRO_BYTES} bytes")
-    content = serialize(request)
-    if len(content) > MAX_CONTENT:
-        raise UsageError("a join request is too long")
-    return seal_letter(preamble.invite_pk, join_info(request.anchor), content)
-
-
-@dataclass(frozen=True, slots=True)
-class ReceivedRequest:
-    """A join request that verified: what the coordinator decides about. ``data`` is the request as it was sent."""
-
-    request: JoinRequest
-    member: MemberCredential
-    data: bytes = field(repr=False)
-
-
-def open_request(
-    letter: bytes, *, invite_private: bytes, anchor: bytes, lineage_id: bytes, now: int
-) -> ReceivedRequest:
-    """Open and check a letter of the request box. :param now: seconds since 1970.
-
-    :raises InvalidMessageError: not for this invitation, malformed, its key package is not valid now, its credential
-        is not one of this circle, or it is not signed by the member whose key it shows.
+    :param approvers: the member_pks of the coordinators. :param expires_day: days since 1970.
+    :raises UsageError: more coordinators or relays than a card holds.
     """
-    data = open_letter(invite_private, join_info(anchor), letter)
-    request = parse(JoinRequest, data)
-    check_request_anchor(request, anchor)
-    verify_key_package(HYBRID, request.key_package, now=now)
-    leaf = request.key_package.leaf_node
-    member = verify_credential(leaf.credential, leaf_signature_key=leaf.signature_key, lineage_id=lineage_id)
-    verify_request(request, member)
-    check_reply_key(request)
-    return ReceivedRequest(request, member, data)
-
-
-def check_request_anchor(request: JoinRequest, anchor: bytes) -> None:
-    """Check that a request is for this invitation. :raises RuleError: it is for another."""
-    if request.anchor != anchor:
-        raise RuleError("a join request for another invitation", rule="request.anchor")
-
-
-def verify_request(request: JoinRequest, member: MemberCredential) -> None:
-    """Check the joiner's signature. :raises AuthenticityError: it does not hold."""
-    verify(member.member_pk, Label.JOIN_REQUEST, request.to_be_signed(), request.signature)
-
-
-def check_reply_key(request: JoinRequest) -> None:
-    """Check that an answer can be sealed. :raises DecodeError: the key is no X-Wing key."""
-    XWING.kem.parse_public(request.reply_pk)
+    secret, invite_private, read_seed = rng(SECRET_BYTES), rng(32), rng(32)
+    preamble = InvitePreamble(
+        lineage_id=lineage_id,
+        inviter_member_pk=inviter.public_key,
+        invite_pk=XWING.kem.key_pair(invite_private).public,
+        approvers=tuple(approvers),
+        request_box=request_box(secret, read_key=SigningSeed(read_seed)),
+        relays=tuple(relays),
+        expires_day=expires_day,
+        language=language,
+    ).sign(inviter)
+    card = build_card(preamble, secret)
+    link = InviteLink(relay_uri=relays[0].uri, invite_secret=secret, anchor=card.anchor, expires_day=expires_day)
+    return Invitation(link=link, preamble=preamble, invite_private=invite_private, read_seed=read_seed), card

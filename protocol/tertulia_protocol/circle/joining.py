@@ -1,33 +1,40 @@
-"""The answer to a join request, and everything that the joiner checks before it is a member.
+"""The joiner's side: its request, and everything that it checks before it is a member (docs/protocol, "Joining").
 
-docs/protocol, "Joining". The coordinator completes the answer after its commit was read back from the log and signs it;
-the joiner opens it (:func:`open_reply`), fetches the tree, and then trusts nothing that it cannot check: who made the
-Welcome, who is in the circle, where the circle talks (:func:`process_reply`).
+The joiner opens the answer (:func:`open_reply`), fetches the tree, and then trusts nothing that it cannot check: who
+made the Welcome, who is in the circle, where the circle talks (:func:`process_reply`).
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Self
 
-from tertulia_protocol.circle.attachment import BlobRef, check_limit
-from tertulia_protocol.circle.charter import Charter, charter_of
-from tertulia_protocol.circle.identity import MemberCredential, member_of, verify_credential
-from tertulia_protocol.circle.invitation import InvitePreamble, JoinRequest
-from tertulia_protocol.circle.letters import open_letter, reply_info, seal_letter
+from tertulia_protocol.circle.attachment import check_limit
+from tertulia_protocol.circle.charter import Charter, charter_of, leaf_capabilities
+from tertulia_protocol.circle.identity import (
+    MAX_CREDENTIAL_LIFE,
+    MemberCredential,
+    build_credential,
+    member_of,
+    verify_credential,
+)
+from tertulia_protocol.circle.invitation import DAY, InviteLink, InvitePreamble
+from tertulia_protocol.circle.join_reply import CoordKey, JoinReply
+from tertulia_protocol.circle.join_request import JoinRequest
+from tertulia_protocol.circle.letters import open_letter, reply_info
+from tertulia_protocol.circle.primitives import XWING
 from tertulia_protocol.circle.segments import SegAccess, export_access, segment_id
-from tertulia_protocol.codec import Reader, Writer, parse, serialize
+from tertulia_protocol.codec import Reader, Writer, parse
 from tertulia_protocol.errors import RuleError
 from tertulia_protocol.mls.ciphersuite import HYBRID
 from tertulia_protocol.mls.group import Group
-from tertulia_protocol.mls.key_package import KeyPackage, KeyPackageBundle, key_package_ref
+from tertulia_protocol.mls.key_package import KeyPackageBundle, build_key_package
+from tertulia_protocol.mls.leaf_node import Lifetime
 from tertulia_protocol.mls.ratchet_tree import RatchetTree
 from tertulia_protocol.mls.welcome import (
     GroupInfo,
     Welcome,
-    find_entry,
     open_group_info,
     open_group_secrets,
 )
@@ -37,118 +44,11 @@ from tertulia_protocol.signing import Label, SigningSeed, verify
 MAX_TREE_BYTES: Final = 4 * 1024 * 1024
 """The largest tree that a joiner fetches; 200 leaves of the hybrid suite take less than 1 MiB."""
 
-COORD_SECRET_BYTES: Final = 32
+REQUEST_LIFE: Final = 30 * DAY
+"""For how long a key package of a request is good, in seconds: as long as the boxes live."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignedBy:
-    """A member's signature under an answer."""
-
-    member_pk: bytes
-    signature: bytes
-
-    @classmethod
-    def decode(cls, reader: Reader) -> Self:
-        """:raises DecodeError: truncated."""
-        return cls(member_pk=reader.raw(32), signature=reader.raw(64))
-
-    def encode(self, writer: Writer) -> None:
-        """:raises ValueError: a field has another length."""
-        writer.fixed(self.member_pk, 32)
-        writer.fixed(self.signature, 64)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CoordKey:
-    """The coordinators' secret and its generation, for another device of a coordinator (E7)."""
-
-    coord_gen: int
-    secret: bytes = field(repr=False)
-
-    @classmethod
-    def decode(cls, reader: Reader) -> Self:
-        """:raises DecodeError: truncated."""
-        return cls(coord_gen=reader.u32(), secret=reader.raw(COORD_SECRET_BYTES))
-
-    def encode(self, writer: Writer) -> None:
-        """:raises ValueError: the secret has not 32 bytes."""
-        writer.u32(self.coord_gen)
-        writer.fixed(self.secret, COORD_SECRET_BYTES)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JoinReply:
-    """What makes a member of the joiner (E13)."""
-
-    request_hash: bytes
-    welcome: bytes = field(repr=False)
-    tree: BlobRef
-    access: SegAccess
-    segment_no: int
-    position: Position
-    """Of the commit that adds the joiner, or the start of the new segment if that commit hops."""
-    history: BlobRef | None = None
-    coord: CoordKey | None = None
-    approvals: tuple[SignedBy, ...] = ()
-
-    @classmethod
-    def decode(cls, reader: Reader) -> Self:
-        """:raises InvalidMessageError: malformed."""
-        return cls(
-            request_hash=reader.raw(32),
-            welcome=reader.opaque(),
-            tree=BlobRef.decode(reader),
-            access=SegAccess.decode(reader),
-            segment_no=reader.u32(),
-            position=Position.decode(reader),
-            history=reader.optional(BlobRef.decode),
-            coord=_read_coord(reader),
-            approvals=reader.vector(SignedBy.decode),
-        )
-
-    def encode(self, writer: Writer) -> None:
-        """:raises ValueError: a field has another length."""
-        writer.raw(self._before_approvals())
-        writer.vector(self.approvals)
-
-    def _before_approvals(self) -> bytes:
-        writer = Writer()
-        writer.fixed(self.request_hash, 32)
-        writer.opaque(self.welcome)
-        self.tree.encode(writer)
-        self.access.encode(writer)
-        writer.u32(self.segment_no)
-        self.position.encode(writer)
-        writer.optional(self.history)
-        writer.opaque(b"" if self.coord is None else serialize(self.coord))
-        return writer.getvalue()
-
-    def to_be_signed(self) -> bytes:
-        """Return SHA-256 of all fields before the approvals."""
-        return hashlib.sha256(self._before_approvals()).digest()
-
-    def approve(self, member: SigningSeed) -> JoinReply:
-        """Return it with one more coordinator's signature."""
-        signed = SignedBy(member_pk=member.public_key, signature=member.sign(Label.REPLY, self.to_be_signed()))
-        return replace(self, approvals=(*self.approvals, signed))
-
-
-def _read_coord(reader: Reader) -> CoordKey | None:
-    data = reader.opaque()
-    return parse(CoordKey, data) if data else None
-
-
-def welcome_for(welcome: Welcome, key_package: KeyPackage) -> Welcome:
-    """Return a Welcome with one joiner's secrets only: it fits a letter, and tells nobody how many joined.
-
-    :raises RuleError: the key package is not among them.
-    """
-    return replace(welcome, secrets=(find_entry(welcome, key_package_ref(HYBRID, key_package)),))
-
-
-def seal_reply(request: JoinRequest, reply: JoinReply) -> bytes:
-    """Return the letter for the reply box. :raises UsageError: it is too long."""
-    return seal_letter(request.reply_pk, reply_info(request.hash()), serialize(reply))
+CLOCK_SKEW: Final = DAY
+"""How far behind another clock may be, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,9 +56,66 @@ class PendingJoin:
     """What the joiner keeps between request and answer. ``reply_private`` is a 32-byte seed."""
 
     preamble: InvitePreamble
-    request_hash: bytes
+    request: JoinRequest
     bundle: KeyPackageBundle = field(repr=False)
     reply_private: bytes = field(repr=False)
+
+    @classmethod
+    def decode(cls, reader: Reader) -> Self:
+        """Read the stored form. :raises InvalidMessageError: malformed."""
+        return cls(
+            preamble=InvitePreamble.decode(reader),
+            request=JoinRequest.decode(reader),
+            bundle=KeyPackageBundle.decode(reader),
+            reply_private=reader.raw(32),
+        )
+
+    def encode(self, writer: Writer) -> None:
+        """Append the stored form."""
+        self.preamble.encode(writer)
+        self.request.encode(writer)
+        self.bundle.encode(writer)
+        writer.fixed(self.reply_private, 32)
+
+
+def build_request(  # noqa: PLR0913 - each argument is one choice, and all are named
+    *,
+    link: InviteLink,
+    preamble: InvitePreamble,
+    member: SigningSeed,
+    device_id: bytes,
+    intro: str,
+    now: int,
+    rng: Callable[[int], bytes],
+) -> PendingJoin:
+    """Return what the joiner keeps; send ``request`` by ``seal_request``. All keys are fresh.
+
+    :param member: the joiner's key in this circle. :param device_id: 8 random bytes. :param now: seconds since 1970.
+    """
+    leaf_seed, reply_private = rng(32), rng(32)
+    credential = build_credential(
+        member=member,
+        lineage_id=preamble.lineage_id,
+        device_id=device_id,
+        leaf_signature_key=HYBRID.signature_public_key(leaf_seed),
+        not_after=now + MAX_CREDENTIAL_LIFE - CLOCK_SKEW,
+    )
+    bundle = build_key_package(
+        HYBRID,
+        signature_private=leaf_seed,
+        credential=credential.credential(),
+        capabilities=leaf_capabilities(),
+        lifetime=Lifetime(not_before=now - CLOCK_SKEW, not_after=now + REQUEST_LIFE),
+        rng=rng,
+    )
+    request = JoinRequest(
+        anchor=link.anchor,
+        key_package=bundle.key_package,
+        reply_pk=XWING.kem.key_pair(reply_private).public,
+        reply_seed=rng(32),
+        intro=intro,
+    ).sign(member)
+    return PendingJoin(preamble=preamble, request=request, bundle=bundle, reply_private=reply_private)
 
 
 def open_reply(letter: bytes, pending: PendingJoin) -> JoinReply:
@@ -167,8 +124,9 @@ def open_reply(letter: bytes, pending: PendingJoin) -> JoinReply:
     :raises InvalidMessageError: not the answer to this request, malformed, not approved by somebody whom the card
         names, or it asks to fetch too much.
     """
-    reply = parse(JoinReply, open_letter(pending.reply_private, reply_info(pending.request_hash), letter))
-    check_request_hash(reply, pending.request_hash)
+    request_hash = pending.request.hash()
+    reply = parse(JoinReply, open_letter(pending.reply_private, reply_info(request_hash), letter))
+    check_request_hash(reply, request_hash)
     check_limit(reply.tree, most=MAX_TREE_BYTES)
     verify_approvals(reply, approvers=pending.preamble.approvers, needed=1)
     return reply
