@@ -22,6 +22,7 @@ TABLES_OF_A_CIRCLE = (
     "kept_payload",
     "outbox",
     "pending_commit",
+    "evidence",
     "invitation",
     "join_request",
     "reply",
@@ -32,7 +33,10 @@ TABLES_OF_A_CIRCLE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CircleRow:
-    """A circle. ``state`` is one of ``states.py``; ``detail`` says why or holds evidence; times in seconds."""
+    """A circle. ``state`` is one of ``states.py``; ``detail`` says why or holds evidence; times in seconds.
+
+    ``lamport``: the greatest read or made. ``own_seq`` and ``own_last``: the newest payload this device has made.
+    """
 
     id: bytes
     group_id: bytes
@@ -46,6 +50,9 @@ class CircleRow:
     coord_gen: int = 0
     joined_at: int
     synced_at: int = 0
+    lamport: int = 0
+    own_seq: int = 0
+    own_last: bytes = bytes(32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,9 @@ class AuthorRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeRow:
-    """One counted payload about an object. ``body`` is the envelope, ``payload`` all of it, as they came.
+    """One payload about an object. ``body`` is the envelope, ``payload`` all of it, as they came.
+
+    ``seq`` is 0 as long as a payload of this device was not read back.
 
     ``forwarded_by`` is the member_pk of who sent the history pack it came in, None if it was read from the log.
     """
@@ -41,6 +43,7 @@ class ChangeRow:
     seq: int
     by_coordinator: int
     forwarded_by: bytes | None = None
+    device_id: bytes
     payload: bytes = field(repr=False)
 
 
@@ -68,6 +71,7 @@ class KeptPayloadRow:
     member_pk: bytes
     post_id: bytes
     type: int
+    device_id: bytes
     payload: bytes = field(repr=False)
 
 
@@ -104,6 +108,11 @@ def add_change(tx: Tx, row: ChangeRow) -> bool:
     return rows.add(tx, "change", row)
 
 
+def put_change(tx: Tx, row: ChangeRow) -> None:
+    """Keep a change in the place of the one with its author and post_id: ours, once it is read back."""
+    rows.put(tx, "change", row)
+
+
 def get_change(tx: Tx, circle: bytes, member_pk: bytes, post_id: bytes) -> ChangeRow | None:
     """Return one change."""
     where = "WHERE circle = ? AND member_pk = ? AND post_id = ?"
@@ -120,6 +129,11 @@ def all_changes(tx: Tx, circle: bytes, *, since_minute: int = 0) -> list[ChangeR
     """Return all changes of a circle not older than a minute, in the order in which they merge."""
     where = "WHERE circle = ? AND minute >= ? ORDER BY lamport, member_pk, post_id"
     return rows.select(tx, ChangeRow, "change", where, (circle, since_minute))
+
+
+def own_uncounted(tx: Tx, circle: bytes) -> list[ChangeRow]:
+    """Return the changes of this device that were not read back yet."""
+    return rows.select(tx, ChangeRow, "change", "WHERE circle = ? AND segment_no >= 0 AND seq = 0", (circle,))
 
 
 # --- Objects --------------------------------------------------------------------------------------------------------

@@ -61,6 +61,16 @@ class OwnEntryRow:
     segment_no: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceRow:
+    """What shows that somebody did what nobody may, as bytes that can be shown to others."""
+
+    circle: bytes
+    kind: str
+    at: int
+    data: bytes
+
+
 def put_segment(tx: Tx, row: SegmentRow) -> None:
     """Keep a segment's place and position."""
     rows.put(tx, "segment", row)
@@ -145,3 +155,21 @@ def add_own(tx: Tx, row: OwnEntryRow) -> None:
 def find_own(tx: Tx, circle: bytes, inner_hash: bytes) -> OwnEntryRow | None:
     """Return what we know of an entry that may be ours, by SHA-256(inner)."""
     return rows.first(tx, OwnEntryRow, "own_entry", "WHERE circle = ? AND inner_hash = ?", (circle, inner_hash))
+
+
+def clear_own(tx: Tx, circle: bytes) -> None:
+    """Forget our entries of an epoch that is over: none of them can count any more."""
+    rows.delete(tx, "own_entry", "circle = ?", (circle,))
+
+
+# --- Evidence -------------------------------------------------------------------------------------------------------
+
+
+def add_evidence(tx: Tx, row: EvidenceRow) -> None:
+    """Keep evidence for good."""
+    rows.insert(tx, "evidence", row)
+
+
+def list_evidence(tx: Tx, circle: bytes) -> list[EvidenceRow]:
+    """Return the evidence of a circle, the oldest first."""
+    return rows.select(tx, EvidenceRow, "evidence", "WHERE circle = ? ORDER BY number", (circle,))

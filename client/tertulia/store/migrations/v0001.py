@@ -15,11 +15,13 @@ CREATE TABLE event (
 );
 
 -- Circles. state: states.py. detail: evidence or reason of the state. enrolment: an Enrolment, where this device
--- founded the circle or was given one. segment_no: the current one.
+-- founded the circle or was given one. segment_no: the current one. lamport: the greatest read or made. own_seq and
+-- own_last: the author chain of this device, as far as payloads were made.
 CREATE TABLE circle (
     id BLOB PRIMARY KEY, group_id BLOB NOT NULL, state TEXT NOT NULL, detail BLOB NOT NULL, alias TEXT NOT NULL,
     name TEXT NOT NULL, device_id BLOB NOT NULL, segment_no INTEGER NOT NULL, enrolment BLOB,
-    coord_gen INTEGER NOT NULL, joined_at INTEGER NOT NULL, synced_at INTEGER NOT NULL
+    coord_gen INTEGER NOT NULL, joined_at INTEGER NOT NULL, synced_at INTEGER NOT NULL, lamport INTEGER NOT NULL,
+    own_seq INTEGER NOT NULL, own_last BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE mls_row (
     circle BLOB, name TEXT, value BLOB NOT NULL, PRIMARY KEY (circle, name)
@@ -66,12 +68,13 @@ CREATE TABLE author (
     lamport INTEGER NOT NULL, gaps INTEGER NOT NULL, PRIMARY KEY (circle, member_pk, device_id)
 ) WITHOUT ROWID;
 
--- Content. change: every counted payload that says something about an object, whole (body = the envelope).
+-- Content. change: every payload that says something about an object, whole (body = the envelope); seq 0: one of this
+-- device that was not read back yet.
 CREATE TABLE change (
     circle BLOB, member_pk BLOB, post_id BLOB, object_type TEXT NOT NULL, object_id BLOB NOT NULL,
     lamport INTEGER NOT NULL, minute INTEGER NOT NULL, type INTEGER NOT NULL, body BLOB NOT NULL,
     segment_no INTEGER NOT NULL, seq INTEGER NOT NULL, by_coordinator INTEGER NOT NULL, forwarded_by BLOB,
-    payload BLOB NOT NULL, PRIMARY KEY (circle, member_pk, post_id)
+    device_id BLOB NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (circle, member_pk, post_id)
 ) WITHOUT ROWID;
 CREATE INDEX change_object ON change (circle, object_type, object_id);
 CREATE INDEX change_place ON change (circle, segment_no, seq);
@@ -86,24 +89,37 @@ CREATE INDEX object_parent ON object (circle, type, parent, lamport);
 
 -- Payloads of reserved types, kept as they came.
 CREATE TABLE kept_payload (
-    circle BLOB, member_pk BLOB, post_id BLOB, type INTEGER NOT NULL, payload BLOB NOT NULL,
+    circle BLOB, member_pk BLOB, post_id BLOB, type INTEGER NOT NULL, device_id BLOB NOT NULL,
+    payload BLOB NOT NULL,
     PRIMARY KEY (circle, member_pk, post_id)
 ) WITHOUT ROWID;
 
--- What leaves. state: uploading, waiting, sent (appended, not yet read back). inner: of epoch inner_epoch.
+-- What leaves. state: uploading (payload: its body alone), waiting, sent (appended as seq, not yet read back). inner: of
+-- epoch inner_epoch.
 CREATE TABLE outbox (
     circle BLOB, number INTEGER, post_id BLOB NOT NULL, state TEXT NOT NULL, type INTEGER NOT NULL,
-    payload BLOB NOT NULL, inner BLOB, inner_epoch INTEGER, segment_no INTEGER, created_at INTEGER NOT NULL,
+    payload BLOB NOT NULL, share INTEGER NOT NULL, inner BLOB, inner_epoch INTEGER, segment_no INTEGER, seq INTEGER,
+    created_at INTEGER NOT NULL,
     PRIMARY KEY (circle, number)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX outbox_post ON outbox (circle, post_id);
 
--- Commits of ours that may still win. after: opaque, for whoever planned it. coord_secret: of a new generation (E7).
+-- Commits of ours. state: pending (may still win), done (effective; kept while somebody needs what belongs to it).
+-- after: opaque, for whoever planned it. coord_secret: of a new generation (E7). transport, access, heir_vk: of a hop.
+-- done_*: where it led to, for joiners.
 CREATE TABLE pending_commit (
     circle BLOB, inner_hash BLOB, number INTEGER NOT NULL, epoch INTEGER NOT NULL, segment_no INTEGER NOT NULL,
-    inner BLOB NOT NULL, hop INTEGER NOT NULL, access BLOB, coord_gen INTEGER, coord_secret BLOB,
-    after BLOB NOT NULL, created_at INTEGER NOT NULL, PRIMARY KEY (circle, inner_hash)
+    state TEXT NOT NULL, inner BLOB NOT NULL, hop INTEGER NOT NULL, transport BLOB, access BLOB, heir_vk BLOB,
+    coord_gen INTEGER, coord_secret BLOB, welcome BLOB, tree BLOB, after BLOB NOT NULL, created_at INTEGER NOT NULL,
+    done_epoch INTEGER, done_segment INTEGER, done_seq INTEGER, done_chain BLOB, PRIMARY KEY (circle, inner_hash)
 ) WITHOUT ROWID;
+
+-- What shows that a relay or a member did what nobody may: signed heads, refused commits. kind: fork, rollback, ...
+CREATE TABLE evidence (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, circle BLOB NOT NULL, kind TEXT NOT NULL, at INTEGER NOT NULL,
+    data BLOB NOT NULL
+);
+CREATE INDEX evidence_circle ON evidence (circle);
 
 -- Invitations of this device. secrets: what the link and the box were made from. state: open, used, withdrawn, ...
 CREATE TABLE invitation (
