@@ -10,6 +10,9 @@
     ├── ConfigError             config
     ├── NotFoundError           not_found            (and its leaves for circle, board, post, member, ...)
     ├── AmbiguousError          ambiguous
+    ├── AlreadyMemberError      circle.already_member
+    ├── CircleFullError         circle.full
+    ├── FileError               file                 (and its leaves for a changed file and one that is there already)
     └── NotAllowedError         circle.not_allowed
     InvalidMessageError         (the protocol's leaves, and)
     ├── LinkError               link.invalid
@@ -27,6 +30,8 @@
     ├── RelayUnavailableError   relay.unavailable
     ├── RelayRefusedError       relay.refused
     ├── RelayGoneError          relay.gone
+    ├── SegmentSealedError      relay.sealed
+    ├── NeedsTorError           relay.needs_tor
     ├── RelayQuotaError         relay.quota
     ├── PaymentError            relay.payment
     ├── RelayTooOldError        relay.too_old
@@ -41,7 +46,7 @@
     ├── PassphraseMissingError  passphrase.missing
     └── WrongPassphraseError    passphrase.wrong
 
-:data:`EXIT_CODES` is the one table from errors to exit codes: the nearest ancestor of an error that has an entry counts.
+:data:`EXIT_CODES` is the one table from errors to exit codes: an error without an entry has its parent's.
 """
 
 from __future__ import annotations
@@ -139,6 +144,20 @@ class RequestNotFoundError(NotFoundError):
     next = "Show the requests with: tertulia request list CIRCLE"
 
 
+class InvitationNotFoundError(NotFoundError):
+    """There is no open invitation {name} of this device."""
+
+    code = "invitation.not_found"
+    next = "Show the invitations with: tertulia invitation list CIRCLE"
+
+
+class AttachmentNotFoundError(NotFoundError):
+    """This post has no attachment {name}."""
+
+    code = "attachment.not_found"
+    next = "Show the attachments with: tertulia attachment list CIRCLE POST"
+
+
 class AmbiguousError(UsageError):
     """{name} can mean more than one thing: {candidates}."""
 
@@ -151,6 +170,43 @@ class NotAllowedError(UsageError):
 
     code = "circle.not_allowed"
     next = "Ask a coordinator of the circle."
+
+
+class AlreadyMemberError(UsageError):
+    """You are in this circle already, or have asked to join it."""
+
+    code = "circle.already_member"
+    next = "Show your circles with: tertulia circle list"
+
+
+class CircleFullError(UsageError):
+    """This circle has no room for another member or device."""
+
+    code = "circle.full"
+    next = "Remove somebody who is no longer there, or found a second circle."
+
+
+class FileError(UsageError):
+    """The file {path} cannot be used: {problem}."""
+
+    code = "file"
+    next = "Check the path and the permissions and try again."
+
+
+class TargetExistsError(FileError):
+    """There is already a file {path}."""
+
+    code = "file.exists"
+    kept = "It was not touched."
+    next = "Choose another name, or add --force to overwrite it."
+
+
+class FileChangedError(FileError):
+    """The file {path} was changed or removed before all of it was sent."""
+
+    code = "file.changed"
+    kept = "The post is kept on this device; nobody sees it."
+    next = "Put the file back as it was, or write the post again."
 
 
 # --- Bytes from outside --------------------------------------------------------------------------------------------
@@ -258,6 +314,20 @@ class RelayGoneError(TransportError):
 
     code = "relay.gone"
     next = "Ask a coordinator of the circle."
+
+
+class SegmentSealedError(TransportError):
+    """The circle has moved on at the relay."""
+
+    code = "relay.sealed"
+    next = "Tertulia follows by itself: run tertulia sync."
+
+
+class NeedsTorError(TransportError):
+    """The relay is an onion service, and this version of Tertulia cannot use Tor yet."""
+
+    code = "relay.needs_tor"
+    next = "Ask the operator of the relay for an https address."
 
 
 class RelayQuotaError(TransportError):

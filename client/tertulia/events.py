@@ -1,14 +1,14 @@
 """What happened, in order, kept until nobody needs it: a log in the store and a bell for those who wait.
 
 An event is written in the transaction that caused it (``tertulia.store.events.add``), so it is there exactly when its
-cause is. After the commit whoever ran the transaction calls :meth:`EventBus.ring`; readers then look into the log
-from their own resume token on.
+cause is. After the commit the store rings; readers then look into the log from their own resume token on.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 from tertulia.store.database import Store
 from tertulia.store.events import Event, read_after
@@ -20,9 +20,10 @@ class EventBus:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._changed = asyncio.Event()
+        store.on_events = self.ring
 
     def ring(self) -> None:
-        """Tell all readers that there may be new events. Call it after a transaction that added some."""
+        """Tell all readers that there may be new events. The store calls it after a transaction that added some."""
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -30,7 +31,7 @@ class EventBus:
         """Yield the events after a resume token (``Event.number`` of the last one seen; 0: from the oldest kept)."""
         while True:
             changed = self._changed
-            for event in await self._store.read(lambda tx: read_after(tx, after)):
+            for event in await self._store.read(partial(read_after, number=after)):
                 yield event
                 after = event.number
             if changed is self._changed:

@@ -132,7 +132,7 @@ def check_version(content: dict[str, Any]) -> None:
 
 
 def prepared(passphrase: str) -> bytes:
-    """Return the bytes of a passphrase, the same from every keyboard (RFC 8265, OpaqueString: NFC, one kind of space)."""
+    """Return a passphrase in bytes, the same from every keyboard (RFC 8265, OpaqueString: NFC, one kind of space)."""
     spaced = "".join(" " if unicodedata.category(sign) == "Zs" else sign for sign in passphrase)
     return unicodedata.normalize("NFC", spaced).encode("utf-8", "surrogatepass")
 

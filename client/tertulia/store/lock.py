@@ -33,10 +33,8 @@ class ProfileLock:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             while not is_taken(descriptor):
-                left = until - clock.monotonic()
-                if left <= 0:
-                    raise LockedError(path=path.parent)
-                await clock.sleep(min(RETRY_SECONDS, left))
+                check_time_left(path, until - clock.monotonic())
+                await clock.sleep(RETRY_SECONDS)
         except BaseException:
             os.close(descriptor)
             raise
@@ -47,6 +45,12 @@ class ProfileLock:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def check_time_left(path: Path, seconds: float) -> None:
+    """Check that waiting may go on. :raises LockedError: the time is over."""
+    if seconds <= 0:
+        raise LockedError(path=path.parent)
 
 
 if sys.platform == "win32":

@@ -5,9 +5,11 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Protocol
 
+from tertulia.errors import BadAnswerError
+from tertulia_protocol.errors import DecodeError
 from tertulia_protocol.relay_api.addresses import RelayAddr
 from tertulia_protocol.relay_api.requests import Request
-from tertulia_protocol.relay_api.responses import Response
+from tertulia_protocol.relay_api.responses import Response, Status
 
 
 class Purpose(StrEnum):
@@ -26,6 +28,27 @@ class Purpose(StrEnum):
 def stream_name(purpose: Purpose, key: bytes = b"") -> str:
     """Return the name of a stream: what is for one purpose and one thing (a segment's id, say) shares it."""
     return f"{purpose.value}:{key.hex()}" if key else purpose.value
+
+
+def check_nonce(response: Response, request: Request) -> None:
+    """Check that an answer is to this request, not to an earlier one. :raises BadAnswerError: it is not."""
+    if response.nonce != request.nonce and not is_rejected_unread(response):
+        raise BadAnswerError("an answer to another request")
+
+
+def is_rejected_unread(response: Response) -> bool:
+    """Answer whether the relay says that it could not even read the nonce of the request."""
+    return response.status is Status.MALFORMED and response.nonce == bytes(16)
+
+
+def read_answer(frame: bytes, request: Request) -> Response:
+    """Return the answer in an HTTP body. :raises BadAnswerError: a size, form or nonce that no answer to it has."""
+    try:
+        response = Response.from_frame(frame)
+    except DecodeError as error:
+        raise BadAnswerError("a malformed answer") from error
+    check_nonce(response, request)
+    return response
 
 
 class Transport(Protocol):
