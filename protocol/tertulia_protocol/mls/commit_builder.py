@@ -198,7 +198,7 @@ def _pending(
 
 def _stage(group: S, plan: _Plan, pending: PendingCommit, epoch: NextEpoch) -> StagedCommit[S]:
     """Return what receiving this very commit would lead to."""
-    opened = Opened(content=pending.content, group=group, epoch=group.epoch, pending=pending)
+    opened = Opened(content=pending.content, base=group, group=group, epoch=group.epoch, pending=pending)
     provisional = ProvisionalCommit(
         opened=opened,
         committer=group.own_index,

@@ -26,7 +26,15 @@ from tertulia_protocol.mls.epoch_change import (
 )
 from tertulia_protocol.mls.errors import ConfirmationError, RemovedError
 from tertulia_protocol.mls.group_context import GroupContext
-from tertulia_protocol.mls.group_state import GroupState, Opened, PastEpoch, ProvisionalCommit, S, StagedCommit
+from tertulia_protocol.mls.group_state import (
+    GroupState,
+    Opened,
+    PastEpoch,
+    ProvisionalCommit,
+    S,
+    StagedCommit,
+    check_opened_here,
+)
 from tertulia_protocol.mls.leaf_node import verify_leaf_signature
 from tertulia_protocol.mls.proposal_rules import (
     Effect,
@@ -41,11 +49,11 @@ from tertulia_protocol.mls.tree_math import LeafIndex, NodeIndex, leaf_to_node
 from tertulia_protocol.mls.treekem import decrypt_path, merge_path, own_path
 
 
-def stage_commit(opened: Opened[S]) -> ProvisionalCommit[S]:
+def stage_commit(base: S, opened: Opened[S]) -> ProvisionalCommit[S]:
     """Work out the public part of a commit and check all of it. :raises InvalidMessageError: a rule is broken."""
+    check_opened_here(base, opened)
     group, committer = opened.group, opened.sender
     commit = commit_of(opened)
-    check_current(group, opened)
     proposals = resolve_proposals(group, commit.proposals, committer)
     view = view_of(group)
     check_proposals(view, proposals, committer)
@@ -70,12 +78,6 @@ def commit_of(opened: Opened[S]) -> Commit:
     if not isinstance(body, Commit):
         raise UsageError("the message is not a commit")
     return body
-
-
-def check_current(group: GroupState, opened: Opened[S]) -> None:
-    """Check that a message belongs to the present epoch. :raises UsageError: it is of an earlier one."""
-    if opened.epoch != group.epoch:
-        raise UsageError(f"a message of epoch {opened.epoch} in epoch {group.epoch}")
 
 
 def stage_path(view: GroupView, effect: Effect, committer: LeafIndex, path: UpdatePath) -> RatchetTree:

@@ -2,6 +2,12 @@
 
 Keep the returned ``Group`` to keep the step; drop it to undo it. What must be on disk before a ciphertext leaves the
 device is the ``Group`` that came with it: ``snapshot.changed_rows`` tells which rows that are.
+
+Values must not fork: two steps made from one ``Group``, both of which are kept or sent, would use a key twice. So a
+store loads, makes a step and saves within one transaction, and between ``open`` and what follows it lies no other step.
+
+Application data may be sent while proposals are pending, unlike RFC 9420 section 12.4 says: in a circle members who
+cannot commit would else fall silent until somebody commits who can.
 """
 
 from __future__ import annotations
@@ -134,14 +140,14 @@ class Group(GroupState):
 
     def process_proposal(self, opened: Opened[Group]) -> Group:
         """Keep a proposal for a later commit. :raises InvalidMessageError: it is not valid by itself (12.1)."""
-        return group_messages.process_proposal(opened)
+        return group_messages.process_proposal(self, opened)
 
     def stage_commit(self, opened: Opened[Group]) -> ProvisionalCommit[Group]:
         """Check everything about a commit that needs no secret (RFC 9420 sections 12.2 to 12.4).
 
         :raises UnknownProposalError: it names a proposal that we do not have. :raises RuleError: it breaks a rule.
         """
-        return commit_processor.stage_commit(opened)
+        return commit_processor.stage_commit(self, opened)
 
     def apply_commit(self, provisional: ProvisionalCommit[Group], *, psks: Psks = NO_PSKS) -> StagedCommit[Group]:
         """Derive the next epoch: path, key schedule, confirmation tag. ``self`` stays in the old epoch.

@@ -37,6 +37,7 @@ from tertulia_protocol.mls.group_state import (
     S,
     StoredProposal,
     check_epoch,
+    check_opened_here,
     leaf_at,
 )
 from tertulia_protocol.mls.key_package import KeyPackage
@@ -143,7 +144,7 @@ def open_message(group: S, message: PrivateMessage | PublicMessage) -> Opened[S]
     own = find_own(group, message)
     if own is not None:
         pending = own if isinstance(own, PendingCommit) else None
-        return Opened(content=own.content, group=group, epoch=group.epoch, pending=pending)
+        return Opened(content=own.content, base=group, group=group, epoch=group.epoch, pending=pending)
     if message.epoch != group.epoch or message.group_id != group.group_id:
         return _open_past(group, message)
     present = _Epoch(
@@ -153,7 +154,7 @@ def open_message(group: S, message: PrivateMessage | PublicMessage) -> Opened[S]
         secret_tree=group.secret_tree,
     )
     content, secret_tree = _open_private(group, present, message)
-    return Opened(content=content, group=replace(group, secret_tree=secret_tree), epoch=group.epoch)
+    return Opened(content=content, base=group, group=replace(group, secret_tree=secret_tree), epoch=group.epoch)
 
 
 def find_own(group: GroupState, message: PrivateMessage) -> PendingCommit | StoredProposal | None:
@@ -176,7 +177,7 @@ def _open_past(group: S, message: PrivateMessage) -> Opened[S]:
     )
     content, secret_tree = _open_private(group, epoch, message)
     kept = (*group.past[:number], replace(past, secret_tree=secret_tree), *group.past[number + 1 :])
-    return Opened(content=content, group=replace(group, past=kept), epoch=message.epoch)
+    return Opened(content=content, base=group, group=replace(group, past=kept), epoch=message.epoch)
 
 
 def find_past(group: GroupState, message: PrivateMessage) -> tuple[int, PastEpoch]:
@@ -209,7 +210,7 @@ def _open_public(group: S, message: PublicMessage) -> Opened[S]:
     content = open_public(group.suite, message, membership_key=group.secrets.membership_key, context=group.context)
     leaf = leaf_at(group.tree, content.content.sender.leaf_index)
     verify_framed_content(group.suite, content, public_key=leaf.signature_key, context=group.context)
-    return Opened(content=content, group=group, epoch=group.epoch)
+    return Opened(content=content, base=group, group=group, epoch=group.epoch)
 
 
 def check_sender_type(message: PublicMessage) -> None:
@@ -277,10 +278,10 @@ def _propose(  # noqa: PLR0913 - all but the first two are named
     return message, _keep(group, stored)
 
 
-def process_proposal(opened: Opened[S]) -> S:
+def process_proposal(base: S, opened: Opened[S]) -> S:
     """Keep a proposal that was received (see ``Group.process_proposal``)."""
+    check_opened_here(base, opened)
     group, proposal = opened.group, proposal_of(opened)
-    check_epoch(group.context, opened.content.content.group_id, opened.epoch)
     ref = proposal_ref(group.suite, opened.content)
     if ref in group.proposals:
         return group

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 from tertulia_protocol.codec import Reader, Writer
-from tertulia_protocol.errors import RuleError, WrongEpochError
+from tertulia_protocol.errors import RuleError, UsageError, WrongEpochError
 from tertulia_protocol.mls.ciphersuite import CipherSuite
 from tertulia_protocol.mls.commit import Commit
 from tertulia_protocol.mls.credential import Credential
@@ -238,6 +238,8 @@ class Opened(Generic[S]):
     """A message that was decrypted and whose signature holds. Nothing is consumed until ``group`` is kept."""
 
     content: AuthenticatedContent
+    base: S = field(repr=False)
+    """The group that opened it."""
     group: S = field(repr=False)
     """The group with the message's key used up."""
     epoch: int
@@ -258,6 +260,15 @@ class Opened(Generic[S]):
     def authenticated_data(self) -> bytes:
         """Return what the sender signed in the clear."""
         return self.content.content.authenticated_data
+
+
+def check_opened_here(group: GroupState, opened: Opened[S]) -> None:
+    """Check that no step lies between opening a message and using it: the step would be lost.
+
+    :raises UsageError: another state of the group opened it.
+    """
+    if group is not opened.base and group is not opened.group:
+        raise UsageError("the message was opened by another state of the group")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -237,6 +237,19 @@ def test_an_opened_commit_is_staged_by_the_state_that_opened_it(peers):
         bo.group.process_proposal(opened)
 
 
+def test_no_step_lies_between_opening_and_using(peers):
+    ada, bo, *_ = peers
+    commit, proposal = ada.commit(path=True).message, ada.propose_update()
+    opened = [bo.group.open(commit), bo.group.open(proposal)]
+    bo.post(b"a step")
+    with refused(bo, UsageError):
+        bo.group.stage_commit(opened[0])
+    with refused(bo, UsageError):
+        bo.group.process_proposal(opened[1])
+    consumed = bo.group.open(commit)
+    assert consumed.group.stage_commit(consumed).committer == ada.index
+
+
 def test_nothing_of_a_commit_may_be_changed_on_its_way(peers):
     ada, bo, *_ = peers
     built = ada.commit(path=True, authenticated_data=b"signed")
