@@ -238,8 +238,9 @@ def check_epoch(header: InnerHeader, *, epoch: int) -> None:
 
 
 def check_flags(header: InnerHeader) -> None:
-    """Check that flags and the reserved field are used as E4 says. :raises RuleError: otherwise."""
-    if header.flags not in (0, REPAIR) or (header.flags == 0) != (header.rsv == NO_RSV):
+    """Check that flags and the reserved field are used as E4 says: by repair commits. :raises RuleError: otherwise."""
+    allowed = (0, REPAIR) if header.kind == Kind.MLS else (0,)
+    if header.flags not in allowed or (header.flags == 0) != (header.rsv == NO_RSV):
         raise RuleError("unknown flags", rule="E4.flags")
 
 

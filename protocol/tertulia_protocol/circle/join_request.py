@@ -10,10 +10,11 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
-from tertulia_protocol.circle.charter import EXTENSION_TYPE, REFRESH_TYPE
-from tertulia_protocol.circle.identity import MemberCredential, check_not_after, verify_credential
+from tertulia_protocol.circle.charter import required_capabilities
+from tertulia_protocol.circle.identity import MemberCredential, check_not_after
 from tertulia_protocol.circle.invitation import InvitePreamble
 from tertulia_protocol.circle.kdf import expand
+from tertulia_protocol.circle.leaf_rules import verify_leaf
 from tertulia_protocol.circle.letters import PUBLIC_BYTES, join_info, open_letter, seal_letter
 from tertulia_protocol.circle.primitives import XWING
 from tertulia_protocol.circle.segments import box_config
@@ -21,7 +22,7 @@ from tertulia_protocol.codec import Reader, Writer, parse, serialize
 from tertulia_protocol.errors import DecodeError, RuleError, UsageError
 from tertulia_protocol.mls.ciphersuite import HYBRID
 from tertulia_protocol.mls.key_package import KeyPackage, verify_key_package
-from tertulia_protocol.mls.leaf_node import LeafNode
+from tertulia_protocol.mls.leaf_node import check_leaf_in_group
 from tertulia_protocol.relay_api.records import SegmentConfig
 from tertulia_protocol.signing import Label, SigningSeed, verify
 
@@ -130,18 +131,20 @@ def open_request(
 ) -> ReceivedRequest:
     """Open and check a letter of the request box. :param now: seconds since 1970.
 
-    :raises InvalidMessageError: not for this invitation, malformed, its key package is not valid now, its credential
-        is not one of this circle, or it is not signed by the member whose key it shows.
+    Everything is checked that the Add will need, before a person spends a thought on it.
+
+    :raises InvalidMessageError: not for this invitation, malformed, its key package is not valid now, its leaf is not
+        one of this circle, or it is not signed by the member whose key it shows.
     """
     data = open_letter(invite_private, join_info(anchor), letter)
     request = parse(JoinRequest, data)
     check_request_anchor(request, anchor)
     verify_key_package(HYBRID, request.key_package, now=now)
     leaf = request.key_package.leaf_node
-    member = verify_credential(leaf.credential, leaf_signature_key=leaf.signature_key, lineage_id=lineage_id)
+    check_leaf_in_group(leaf, extensions=(required_capabilities().extension(),))
+    member = verify_leaf(leaf, lineage_id=lineage_id)
     check_not_after(member, now)
     verify_request(request, member)
-    check_leaf(leaf)
     check_reply_key(request)
     return ReceivedRequest(request, member, data)
 
@@ -155,16 +158,6 @@ def check_request_anchor(request: JoinRequest, anchor: bytes) -> None:
 def verify_request(request: JoinRequest, member: MemberCredential) -> None:
     """Check the joiner's signature. :raises AuthenticityError: it does not hold."""
     verify(member.member_pk, Label.JOIN_REQUEST, request.to_be_signed(), request.signature)
-
-
-def check_leaf(leaf: LeafNode) -> None:
-    """Check that the leaf can stand in a circle, before a person spends a thought on it. :raises RuleError: not.
-
-    It supports the circle's two extensions and, as a new one, carries none (E5).
-    """
-    supported = leaf.capabilities.supports_extension
-    if not (supported(EXTENSION_TYPE) and supported(REFRESH_TYPE)) or leaf.extensions:
-        raise RuleError("the key package is not for a circle", rule="request.leaf")
 
 
 def check_reply_key(request: JoinRequest) -> None:

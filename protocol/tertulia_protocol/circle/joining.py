@@ -6,24 +6,24 @@ made the Welcome, who is in the circle, where the circle talks (:func:`process_r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self
 
 from tertulia_protocol.circle.attachment import check_limit
-from tertulia_protocol.circle.charter import Charter, charter_of, leaf_capabilities
+from tertulia_protocol.circle.charter import Charter, leaf_capabilities
 from tertulia_protocol.circle.identity import (
     MAX_CREDENTIAL_LIFE,
     MemberCredential,
     build_credential,
     member_of,
-    verify_credential,
 )
 from tertulia_protocol.circle.invitation import DAY, InviteLink, InvitePreamble
 from tertulia_protocol.circle.join_reply import CoordKey, JoinReply
 from tertulia_protocol.circle.join_request import JoinRequest
 from tertulia_protocol.circle.letters import open_letter, reply_info
 from tertulia_protocol.circle.primitives import XWING
+from tertulia_protocol.circle.rules import check_epoch, check_min_client
 from tertulia_protocol.circle.segments import SegAccess, export_access, segment_id
 from tertulia_protocol.codec import Reader, Writer, parse
 from tertulia_protocol.errors import RuleError
@@ -169,8 +169,11 @@ class Joined:
     coord: CoordKey | None = None
 
 
-def process_reply(reply: JoinReply, tree: bytes, pending: PendingJoin) -> Joined:
-    """Join, with every check of a joiner. :param tree: the serialized ratchet tree that ``reply.tree`` leads to.
+def process_reply(reply: JoinReply, tree: bytes, pending: PendingJoin, *, known: Collection[bytes]) -> Joined:
+    """Join, with every check of a joiner.
+
+    :param tree: the serialized ratchet tree that ``reply.tree`` leads to.
+    :param known: the lineage ids of the circles that this profile is in, or has been in.
 
     :raises InvalidMessageError: one of the checks fails; nothing is to be kept.
     """
@@ -179,9 +182,10 @@ def process_reply(reply: JoinReply, tree: bytes, pending: PendingJoin) -> Joined
     info = _open_info(welcome, pending.bundle)
     ratchet_tree = parse(RatchetTree, tree)
     group = Group.join(welcome=welcome, bundle=pending.bundle, ratchet_tree=ratchet_tree)
-    charter = charter_of(group.extensions)
+    charter = check_epoch(group)
+    check_min_client(charter)
     check_lineage(charter, pending.preamble)
-    verify_leaves(group, charter)
+    check_unknown(charter, known)
     approvers = frozenset(pending.preamble.approvers)
     check_signer_approver(group, info, approvers)
     check_signer_roster(group, info, charter)
@@ -220,12 +224,13 @@ def check_lineage(charter: Charter, preamble: InvitePreamble) -> None:
         raise RuleError("the Welcome leads to another circle than the invitation", rule="join.lineage")
 
 
-def verify_leaves(group: Group, charter: Charter) -> None:
-    """Check the credential of every leaf. :raises InvalidMessageError: one is not a member's of this circle."""
-    for member in group.members():
-        verify_credential(
-            member.leaf.credential, leaf_signature_key=member.signature_key, lineage_id=charter.lineage_id
-        )
+def check_unknown(charter: Charter, known: Collection[bytes]) -> None:
+    """Check that this profile is not in the circle yet. :raises RuleError: it is.
+
+    A Welcome must never replace a circle that somebody is in: a former coordinator could lure members so.
+    """
+    if charter.lineage_id in known:
+        raise RuleError("a Welcome to a circle that this profile is in already", rule="join.known")
 
 
 def _signer(group: Group, info: GroupInfo) -> bytes:

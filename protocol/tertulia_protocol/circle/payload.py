@@ -13,9 +13,10 @@ from enum import IntEnum
 from typing import Self
 
 from tertulia_protocol.codec import Reader, Writer, serialize
-from tertulia_protocol.errors import DecodeError
+from tertulia_protocol.errors import DecodeError, UnsupportedError
 from tertulia_protocol.relay_api.records import Position
 
+VERSION = 1
 FIRST_PREV = bytes(32)
 POST_ID_BYTES = 16
 MINUTE = 60
@@ -58,14 +59,13 @@ class Payload:
     minute: int
     share: bool
     body: bytes = field(repr=False)
-    version: int = 1
+    version: int = VERSION
 
     @classmethod
     def decode(cls, reader: Reader) -> Self:
-        """:raises DecodeError: truncated, another version, or numbers that make no sense."""
+        """:raises UnsupportedError: another version. :raises DecodeError: truncated, or numbers that make no sense."""
         version = reader.u8()
-        if version != 1:
-            raise DecodeError(f"payload version {version}")
+        check_payload_version(version)
         payload = cls(
             version=version,
             type=reader.u8(),
@@ -104,6 +104,12 @@ def _boolean(reader: Reader) -> bool:
     return bool(value)
 
 
+def check_payload_version(version: int) -> None:
+    """Check that a payload can be understood. :raises UnsupportedError: another version."""
+    if version != VERSION:
+        raise UnsupportedError(f"payload version {version}")
+
+
 def check_author_seq(payload: Payload) -> None:
     """Check that the first payload of an author names no other and every later one does. :raises DecodeError: not."""
     if payload.author_seq == 0 or (payload.author_seq == 1) != (payload.prev == FIRST_PREV):
@@ -136,20 +142,63 @@ class Gap(IntEnum):
     MISSING = 1
     """Payloads between the newest that was read and this one are missing."""
     FORKED = 2
-    """This one does not follow the one that was read: the author's state was copied, or one of the two is false."""
+    """This one does not follow the one that was read, or stands in its place: the author's state was copied, or one of
+    the two was made by somebody who has its keys."""
     BASELINE = 3
     """The first that was read of this author: nothing is known of what came before."""
     OLD = 4
     """Not newer than what was read."""
 
 
-def compare(state: AuthorState | None, payload: Payload) -> tuple[Gap, int]:
-    """Return what ``payload`` shows and how many payloads are missing (E18). Evidence only: it decides nothing."""
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a payload shows about its author's chain: how many are missing, where some are. It decides nothing."""
+
+    gap: Gap
+    missing: int = 0
+
+
+def compare(state: AuthorState | None, payload: Payload) -> Evidence:
+    """Return what ``payload`` shows (E18). :param state: None: nothing was read of this author before."""
     if state is None:
-        return (Gap.BASELINE, 0)
-    if payload.author_seq <= state.author_seq:
-        return (Gap.OLD, 0)
+        return Evidence(Gap.BASELINE)
+    if payload.author_seq < state.author_seq:
+        return Evidence(Gap.OLD)
+    if payload.author_seq == state.author_seq:
+        same = payload_hash(serialize(payload)) == state.last_hash
+        return Evidence(Gap.OLD if same else Gap.FORKED)
     missing = payload.author_seq - state.author_seq - 1
     if missing:
-        return (Gap.MISSING, missing)
-    return (Gap.NONE, 0) if payload.prev == state.last_hash else (Gap.FORKED, 0)
+        return Evidence(Gap.MISSING, missing)
+    return Evidence(Gap.NONE if payload.prev == state.last_hash else Gap.FORKED)
+
+
+def build_payload(  # noqa: PLR0913 - each argument is a field, and all are named
+    state: AuthorState,
+    *,
+    type: PayloadType,  # noqa: A002 - the field's name
+    post_id: bytes,
+    lamport: int,
+    seen_segment: int,
+    seen: Position,
+    now: int,
+    share: bool,
+    body: bytes,
+) -> tuple[Payload, AuthorState]:
+    """Return the author's next payload and the state after it; store both at once, before it leaves.
+
+    :param lamport: of ``content.change.next_lamport``. :param post_id: 16 random bytes. :param now: seconds since 1970; the payload tells the minute only.
+    """
+    payload = Payload(
+        type=type,
+        post_id=post_id,
+        author_seq=state.author_seq + 1,
+        lamport=lamport,
+        prev=state.last_hash,
+        seen_segment=seen_segment,
+        seen=seen,
+        minute=now // MINUTE,
+        share=share,
+        body=body,
+    )
+    return payload, state.next(payload)
