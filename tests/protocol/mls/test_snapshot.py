@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+from tertulia_protocol.codec import parse
 from tertulia_protocol.errors import DecodeError, InvalidMessageError, UnsupportedError
 from tertulia_protocol.mls import snapshot
 from tertulia_protocol.mls.ciphersuite import X25519_AES128 as SUITE
+from tertulia_protocol.mls.framing import PrivateMessage
 from tertulia_protocol.mls.group import Group
 from tertulia_protocol.mls.group_state import GroupSettings
 from tests.support.mls_world import everybody_commits, found
+
+DATA = Path(__file__).resolve().parents[2] / "data" / "mls"
+KINDS = {"version", "member", "epoch", "tree", "priv", "secret", "ratchet", "proposal", "pending", "past"}
 
 
 @pytest.fixture
@@ -25,18 +33,7 @@ def full():
 
 def test_rows_of_every_kind_are_read_back(full):
     kinds = {name.split("/")[0] for name in full.rows}
-    assert kinds == {
-        "version",
-        "member",
-        "epoch",
-        "tree",
-        "priv",
-        "secret",
-        "ratchet",
-        "proposal",
-        "pending",
-        "past",
-    }
+    assert kinds == KINDS
     loaded = Group.load(full.rows)
     assert loaded.rows() == full.rows
     assert loaded.settings == full.group.settings
@@ -91,3 +88,19 @@ def test_secrets_are_not_shown(full):
 
 def iter_pending(peer):
     yield peer.commit(path=True).message
+
+
+def test_rows_of_layout_1_still_open():
+    stored = json.loads((DATA / "rows1.json").read_text(encoding="utf-8"))
+    rows = {name: bytes.fromhex(row) for name, row in stored.pop("rows").items()}
+    messages = {name: bytes.fromhex(stored.pop(name)) for name in ("late", "skipped", "own_commit", "commit")}
+    assert {name.split("/")[0] for name in rows} == KINDS
+    group = Group.load(rows)
+    for text in ("late", "skipped"):
+        opened = group.open(parse(PrivateMessage, messages[text]))
+        assert opened.body == text.encode()
+        group = opened.group
+    # The other's commit takes up our Update, whose private key is in the rows; our own commit is pending in them.
+    for name, expected in (("commit", "epoch_authenticator"), ("own_commit", "own_epoch_authenticator")):
+        staged = group.apply_commit(group.stage_commit(group.open(parse(PrivateMessage, messages[name]))))
+        assert group.merge(staged).epoch_authenticator.hex() == stored[expected]
