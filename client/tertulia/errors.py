@@ -9,7 +9,16 @@
     ├── PhraseError             phrase.invalid
     ├── ConfigError             config
     ├── NotFoundError           not_found            (and its leaves for circle, board, post, member, ...)
-    ├── AmbiguousError          ambiguous
+    ├── AmbiguousError          ambiguous            (and CircleNeededError circle.needed)
+    ├── SecretInArgumentError   argument.secret
+    ├── LinkMissingError        link.missing
+    ├── CodeMissingError        code.missing
+    ├── WordsMissingError       words.missing
+    ├── YesMissingError         yes.missing
+    ├── PhraseFileMissingError  phrase_file.missing
+    ├── FileNumberMissingError  attachment.which
+    ├── AliasTakenError         circle.alias_taken
+    ├── EmptyPostError          post.empty
     ├── AlreadyMemberError      circle.already_member
     ├── CircleFullError         circle.full
     ├── FileError               file                 (and its leaves for a changed file and one that is there already)
@@ -158,11 +167,95 @@ class AttachmentNotFoundError(NotFoundError):
     next = "Show the attachments with: tertulia attachment list CIRCLE POST"
 
 
+class NoCircleError(CircleNotFoundError):
+    """There is no circle in this profile yet."""
+
+    code = "circle.none"
+    next = "Found one with: tertulia circle create NAME, or join one with: tertulia join"
+
+
+class AttachmentNotFoundError(NotFoundError):
+    """This post has no file {name}."""
+
+    code = "attachment.not_found"
+    next = "Show its files with: tertulia attachment list CIRCLE POST"
+
+
 class AmbiguousError(UsageError):
     """{name} can mean more than one thing: {candidates}."""
 
     code = "ambiguous"
     next = "Give the identifier, or more characters of it."
+
+
+class CircleNeededError(AmbiguousError):
+    """This profile has more than one circle: {candidates}."""
+
+    code = "circle.needed"
+    next = "Say which circle is meant, by its name or its identifier."
+
+
+class SecretInArgumentError(UsageError):
+    """A link or a code must not stand in the command line: others on this machine can read it there."""
+
+    code = "argument.secret"
+    next = "Give it in a file with --link-file or --code-file, or leave it out and type it when asked."
+
+
+class LinkMissingError(UsageError):
+    """The invitation link is needed."""
+
+    code = "link.missing"
+    next = "Give it with --link-file, in TERTULIA_LINK, or on the terminal."
+
+
+class CodeMissingError(UsageError):
+    """An enrolment code of the relay's operator is needed to found a circle."""
+
+    code = "code.missing"
+    next = "Give it with --code-file, in TERTULIA_CODE, or on the terminal."
+
+
+class WordsMissingError(UsageError):
+    """The four words that the person who asks read out to you are needed."""
+
+    code = "words.missing"
+    next = 'Give them with --words "w1 w2 w3 w4".'
+
+
+class YesMissingError(UsageError):
+    """This cannot be undone, and nobody is there to confirm it."""
+
+    code = "yes.missing"
+    next = "Give --yes if you are sure."
+
+
+class PhraseFileMissingError(UsageError):
+    """The recovery words can be shown on a terminal only."""
+
+    code = "phrase_file.missing"
+    next = "Give --phrase-file FILE, and keep that file in a safe place."
+
+
+class FileNumberMissingError(UsageError):
+    """This post has {count} files."""
+
+    code = "attachment.which"
+    next = "Say which one by its number."
+
+
+class AliasTakenError(UsageError):
+    """Another circle of this profile is already called {name}."""
+
+    code = "circle.alias_taken"
+    next = "Choose another name."
+
+
+class EmptyPostError(UsageError):
+    """There is nothing to send."""
+
+    code = "post.empty"
+    next = "Give the text as an argument, with --body-file, or attach a file."
 
 
 class NotAllowedError(UsageError):
