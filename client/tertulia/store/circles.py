@@ -81,6 +81,11 @@ def add(tx: Tx, row: CircleRow) -> None:
     rows.insert(tx, "circle", row)
 
 
+def put(tx: Tx, row: CircleRow) -> None:
+    """Write a circle's row in the place of the old one."""
+    rows.put(tx, "circle", row)
+
+
 def get(tx: Tx, circle: bytes) -> CircleRow | None:
     """Return a circle by its id (32 bytes)."""
     return rows.first(tx, CircleRow, "circle", "WHERE id = ?", (circle,))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tertulia.store import rows
-from tertulia.store.tx import Tx, Value
+from tertulia.store.tx import Tx
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,10 +120,10 @@ def get_change(tx: Tx, circle: bytes, member_pk: bytes, post_id: bytes) -> Chang
     return rows.first(tx, ChangeRow, "change", where, (circle, member_pk, post_id))
 
 
-def changes_of(tx: Tx, circle: bytes, object_type: str, object_id: bytes) -> list[ChangeRow]:
+def changes_of(tx: Tx, circle: bytes, object_id: bytes) -> list[ChangeRow]:
     """Return the changes of an object in the order in which they merge."""
-    where = "WHERE circle = ? AND object_type = ? AND object_id = ? ORDER BY lamport, member_pk, post_id"
-    return rows.select(tx, ChangeRow, "change", where, (circle, object_type, object_id))
+    where = "WHERE circle = ? AND object_id = ? ORDER BY lamport, member_pk, post_id"
+    return rows.select(tx, ChangeRow, "change", where, (circle, object_id))
 
 
 def all_changes(tx: Tx, circle: bytes, *, since_minute: int = 0) -> list[ChangeRow]:
@@ -144,33 +145,62 @@ def put_object(tx: Tx, row: ObjectRow) -> None:
     rows.put(tx, "object", row)
 
 
-def get_object(tx: Tx, circle: bytes, kind: str, object_id: bytes) -> ObjectRow | None:
+def get_object(tx: Tx, circle: bytes, object_id: bytes) -> ObjectRow | None:
     """Return an object."""
-    return rows.first(tx, ObjectRow, "object", "WHERE circle = ? AND type = ? AND id = ?", (circle, kind, object_id))
+    return rows.first(tx, ObjectRow, "object", "WHERE circle = ? AND id = ?", (circle, object_id))
+
+
+def remove_object(tx: Tx, circle: bytes, object_id: bytes) -> None:
+    """Take away an object that its changes no longer amount to."""
+    rows.delete(tx, "object", "circle = ? AND id = ?", (circle, object_id))
 
 
 def list_objects(tx: Tx, circle: bytes, kind: str, *, parent: bytes | None = None) -> list[ObjectRow]:
     """Return the objects of a type (under one parent), the oldest first."""
     if parent is None:
-        return rows.select(
-            tx, ObjectRow, "object", "WHERE circle = ? AND type = ? ORDER BY lamport, id", (circle, kind)
-        )
-    where = "WHERE circle = ? AND type = ? AND parent = ? ORDER BY lamport, id"
+        where = "WHERE circle = ? AND type = ? ORDER BY lamport, author, id"
+        return rows.select(tx, ObjectRow, "object", where, (circle, kind))
+    where = "WHERE circle = ? AND type = ? AND parent = ? ORDER BY lamport, author, id"
     return rows.select(tx, ObjectRow, "object", where, (circle, kind, parent))
 
 
-def mark(tx: Tx, circle: bytes, kind: str, object_id: bytes, **changes: Value) -> None:
-    """Change columns of an object, for example ``unread=0``."""
-    rows.update(tx, "object", "circle = ? AND type = ? AND id = ?", (circle, kind, object_id), **changes)
+def list_other(tx: Tx, circle: bytes, known: Sequence[str]) -> list[ObjectRow]:
+    """Return the objects of other types than these, the oldest first."""
+    places = ", ".join("?" * len(known))
+    where = f"WHERE circle = ? AND type NOT IN ({places}) ORDER BY lamport, author, id"
+    return rows.select(tx, ObjectRow, "object", where, (circle, *known))
 
 
-def count_unread(tx: Tx, circle: bytes, kind: str, parent: bytes) -> int:
-    """Return how many objects of a type under a parent are unread."""
-    row = tx.one(
-        "SELECT count(*) FROM object WHERE circle = ? AND type = ? AND parent = ? AND unread = 1",
-        (circle, kind, parent),
+def children_of(tx: Tx, circle: bytes, parent: bytes) -> list[ObjectRow]:
+    """Return all objects that say they belong to ``parent`` (its 16-byte id)."""
+    return rows.select(tx, ObjectRow, "object", "WHERE circle = ? AND parent = ?", (circle, parent))
+
+
+def latest_on_board(tx: Tx, circle: bytes, board: bytes) -> ObjectRow | None:
+    """Return the newest topic of a board or reply to one of its topics that was not retracted."""
+    where = (
+        "WHERE circle = ? AND retracted = 0 AND (parent = ? OR parent IN"
+        " (SELECT id FROM object WHERE circle = ? AND type = 'topic' AND parent = ?)) ORDER BY lamport DESC, id"
     )
+    return rows.first(tx, ObjectRow, "object", where, (circle, board, circle, board))
+
+
+def count_unread(tx: Tx, circle: bytes, board: bytes | None = None) -> int:
+    """Return how many objects are unread: in the circle, or on one board."""
+    if board is None:
+        row = tx.one("SELECT count(*) FROM object WHERE circle = ? AND unread = 1", (circle,))
+    else:
+        row = tx.one(
+            "SELECT count(*) FROM object WHERE circle = ? AND unread = 1 AND (parent = ? OR parent IN"
+            " (SELECT id FROM object WHERE circle = ? AND type = 'topic' AND parent = ?))",
+            (circle, board, circle, board),
+        )
     return int(row[0]) if row else 0
+
+
+def mark_read(tx: Tx, circle: bytes, object_id: bytes) -> bool:
+    """Mark an object as read; answer whether it was unread."""
+    return rows.update(tx, "object", "circle = ? AND id = ? AND unread = 1", (circle, object_id), unread=0) > 0
 
 
 def clear_objects(tx: Tx, circle: bytes) -> None:
@@ -181,3 +211,14 @@ def clear_objects(tx: Tx, circle: bytes) -> None:
 def keep_payload(tx: Tx, row: KeptPayloadRow) -> bool:
     """Keep a payload of another type, the first of its author and post_id; answer whether it was new."""
     return rows.add(tx, "kept_payload", row)
+
+
+def kept_payloads(tx: Tx, circle: bytes, kind: int) -> list[KeptPayloadRow]:
+    """Return the payloads of one type that were kept."""
+    return rows.select(tx, KeptPayloadRow, "kept_payload", "WHERE circle = ? AND type = ?", (circle, kind))
+
+
+def is_kept(tx: Tx, circle: bytes, member_pk: bytes, post_id: bytes) -> bool:
+    """Answer whether a payload of another type was counted already."""
+    where = "WHERE circle = ? AND member_pk = ? AND post_id = ?"
+    return rows.first(tx, KeptPayloadRow, "kept_payload", where, (circle, member_pk, post_id)) is not None

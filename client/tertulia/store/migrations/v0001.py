@@ -76,14 +76,14 @@ CREATE TABLE change (
     segment_no INTEGER NOT NULL, seq INTEGER NOT NULL, by_coordinator INTEGER NOT NULL, forwarded_by BLOB,
     device_id BLOB NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (circle, member_pk, post_id)
 ) WITHOUT ROWID;
-CREATE INDEX change_object ON change (circle, object_type, object_id);
+CREATE INDEX change_object ON change (circle, object_id);
 CREATE INDEX change_place ON change (circle, segment_no, seq);
 
 -- object: what the changes amount to, made again at any time from them. parent: board of a topic, topic of a reply.
 CREATE TABLE object (
-    circle BLOB, type TEXT, id BLOB, parent BLOB NOT NULL, author BLOB NOT NULL, lamport INTEGER NOT NULL,
+    circle BLOB, id BLOB, type TEXT NOT NULL, parent BLOB NOT NULL, author BLOB NOT NULL, lamport INTEGER NOT NULL,
     minute INTEGER NOT NULL, retracted INTEGER NOT NULL, unread INTEGER NOT NULL, state BLOB NOT NULL,
-    PRIMARY KEY (circle, type, id)
+    PRIMARY KEY (circle, id)
 ) WITHOUT ROWID;
 CREATE INDEX object_parent ON object (circle, type, parent, lamport);
 
@@ -94,8 +94,8 @@ CREATE TABLE kept_payload (
     PRIMARY KEY (circle, member_pk, post_id)
 ) WITHOUT ROWID;
 
--- What leaves. state: uploading (payload: its body alone), waiting, sent (appended as seq, not yet read back). inner: of
--- epoch inner_epoch.
+-- What leaves. state: uploading (payload: its body alone), waiting, sent (appended as seq, not yet read back). inner:
+-- of epoch inner_epoch.
 CREATE TABLE outbox (
     circle BLOB, number INTEGER, post_id BLOB NOT NULL, state TEXT NOT NULL, type INTEGER NOT NULL,
     payload BLOB NOT NULL, share INTEGER NOT NULL, inner BLOB, inner_epoch INTEGER, segment_no INTEGER, seq INTEGER,
