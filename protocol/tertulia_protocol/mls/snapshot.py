@@ -153,7 +153,8 @@ def changed_rows(old: GroupState | None, new: GroupState) -> tuple[Rows, set[str
         for index, node in new.tree.changed_nodes(old.tree):
             changes.set(f"tree/{index}", None if node is None else _node_row(node))
     _compare_keys(old.private_keys, new.private_keys, changes)
-    _compare_structs(_by_name(old), _by_name(new), changes)
+    if old.proposals is not new.proposals or old.pending is not new.pending:
+        _compare_structs(_by_name(old), _by_name(new), changes)
     _compare_past(old.past, new.past, changes)
     return changes.puts, changes.deletes
 
