@@ -174,13 +174,6 @@ class NoCircleError(CircleNotFoundError):
     next = "Found one with: tertulia circle create NAME, or join one with: tertulia join"
 
 
-class AttachmentNotFoundError(NotFoundError):
-    """This post has no file {name}."""
-
-    code = "attachment.not_found"
-    next = "Show its files with: tertulia attachment list CIRCLE POST"
-
-
 class AmbiguousError(UsageError):
     """{name} can mean more than one thing: {candidates}."""
 

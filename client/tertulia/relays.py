@@ -226,7 +226,7 @@ class RelayClient:
 
         :param segment_id: and ``key`` (append key): the segment whose quota pays (payment type 3).
         :param stream_key: names the stream, at most one per transfer.
-        :raises RelayQuotaError, PaymentError: not paid. :raises SegmentSealedError, RelayGoneError: cannot pay any more.
+        :raises RelayQuotaError, PaymentError: not paid. :raises SegmentSealedError, RelayGoneError: it cannot.
         """
         args = requests.BlobPutArgs(payment=payment, delete_hash=delete_hash, ttl_class=ttl_class)
         request = self._request(Op.BLOB_PUT, args, segment_id, data)

@@ -24,6 +24,7 @@ MACHINE = ("client/tertulia/system.py",)
 RELAY_RULES = "server/tertulia_relay/delivery"
 
 PRIMITIVES = {
+    "client/tertulia/store/keyfile.py": "the key of the database under the passphrase: Argon2id, SecretBox",
     "protocol/tertulia_protocol/circle/primitives.py": "circles: XChaCha20-Poly1305, HPKE of letters, Argon2id",
     "protocol/tertulia_protocol/mls/ciphersuite.py": "MLS: AEADs, Ed25519; HMAC and HKDF by the standard library",
     "protocol/tertulia_protocol/mls/hpke.py": "MLS: HPKE over X25519 and over ML-KEM-768 with X25519",

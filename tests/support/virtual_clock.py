@@ -33,7 +33,7 @@ class StuckError(AssertionError):
     """Everybody waits and nothing can ever happen."""
 
 
-class _Selector(selectors.DefaultSelector):  # type: ignore[misc,valid-type]  # chosen when Python starts
+class _Selector(selectors.DefaultSelector):
     """Passes virtual time where another selector would wait."""
 
     def __init__(self) -> None:

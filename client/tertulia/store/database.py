@@ -89,7 +89,7 @@ class Store:
         return cls(profile=profile, executor=executor, lock=lock, connection=connection)
 
     @classmethod
-    async def open(
+    async def open(  # noqa: PLR0913 - what opens a profile
         cls,
         profile: Path,
         *,

@@ -6,7 +6,6 @@ does; answers bounded before they are read and checked in size, form and nonce. 
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -127,7 +126,7 @@ def check_no_onion(uri: str) -> None:
 
 
 def check_http_status(status: int) -> None:
-    """Check that a relay answered and not something before it (E2: always 200). :raises UnreachableError: it did not."""
+    """Check that a relay answered, not something before it (E2: always 200). :raises UnreachableError: it did not."""
     if status != 200:
         raise UnreachableError(f"HTTP status {status}")
 
