@@ -215,7 +215,7 @@ def check_transport_kept(before: Charter, after: Charter) -> None:
 
 
 def check_salt(before: Charter, after: Charter) -> None:
-    """Check that a hop brings a fresh salt, so that coordinators' keys are new. :raises RuleError: it keeps its salt."""
+    """Check that a hop brings a fresh salt, so that coordinators have new keys. :raises RuleError: the salt stays."""
     if is_hop(before, after) and before.transport.salt == after.transport.salt:
         raise RuleError("a hop without a fresh salt", rule=V12)
 
