@@ -100,7 +100,7 @@ def build_commit(  # noqa: PLR0913 - each argument is one choice, and all are na
     """Build a commit (see ``Group.build_commit``)."""
     entries = (*map(ProposalOrRef, references), *map(ProposalOrRef, proposals))
     plan = _plan(group, entries, path=path, changes=changes, now=now, psks=psks, rng=rng)
-    commit = Commit(proposals=entries, path=plan.path and plan.path.update_path)
+    commit = Commit(proposals=entries, path=None if plan.path is None else plan.path.update_path)
     unconfirmed = sign_content(group, commit, authenticated_data)
     commit_secret = bytes(group.suite.Nh) if plan.path is None else plan.path.commit_secret
     epoch = derive_next(

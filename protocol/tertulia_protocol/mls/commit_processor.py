@@ -67,7 +67,7 @@ def stage_commit(base: S, opened: Opened[S]) -> ProvisionalCommit[S]:
         proposals=proposals,
         effect=effect,
         tree=tree,
-        path_leaf=commit.path and commit.path.leaf_node,
+        path_leaf=None if commit.path is None else commit.path.leaf_node,
         extensions_before=group.extensions,
     )
 

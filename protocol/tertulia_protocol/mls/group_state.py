@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from tertulia_protocol.codec import Reader, Writer
 from tertulia_protocol.errors import RuleError, UsageError, WrongEpochError
@@ -47,7 +47,8 @@ class GroupSettings:
         return RatchetLimits(max_forward=self.max_forward, max_skipped=self.max_skipped)
 
 
-class Member(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Member:
     """One row of the roster."""
 
     index: LeafIndex
