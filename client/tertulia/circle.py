@@ -281,11 +281,11 @@ class Circle:
 
     def leaves_of(self, member_pk: bytes) -> tuple[LeafIndex, ...]:
         """Return a member's leaves: one for each device; none if it is no member."""
-        return tuple(index for index, leaf in self.group.members() if member_of(leaf).member_pk == member_pk)
+        return tuple(member.index for member in self.group.members() if member_of(member.leaf).member_pk == member_pk)
 
     def members(self) -> tuple[bytes, ...]:
         """Return all member_pks, each once, in the order of their first leaves."""
-        return tuple(dict.fromkeys(member_of(leaf).member_pk for _, leaf in self.group.members()))
+        return tuple(dict.fromkeys(member_of(member.leaf).member_pk for member in self.group.members()))
 
     # Payloads
 
