@@ -22,7 +22,7 @@
     ├── AlreadyMemberError      circle.already_member
     ├── CircleFullError         circle.full
     ├── FileError               file                 (and its leaves for a changed file and one that is there already)
-    └── NotAllowedError         circle.not_allowed
+    └── NotAllowedError         circle.not_allowed   (and RemovedFromCircleError circle.removed)
     InvalidMessageError         (the protocol's leaves, and)
     ├── LinkError               link.invalid
     └── UsedLinkError           link.used
@@ -31,7 +31,9 @@
     ├── WrongRelayError         relay.wrong_key
     ├── ForkError               circle.fork
     ├── StuckError              circle.stuck
-    └── CutOffError             circle.cut_off
+    ├── CutOffError             circle.cut_off
+    ├── CopiedError             circle.copied
+    └── OutdatedError           circle.outdated
     TransportError
     ├── UnreachableError        relay.unreachable
     ├── BadAnswerError          relay.bad_answer
@@ -258,6 +260,14 @@ class NotAllowedError(UsageError):
     next = "Ask a coordinator of the circle."
 
 
+class RemovedFromCircleError(NotAllowedError):
+    """You are no longer a member of this circle."""
+
+    code = "circle.removed"
+    kept = "You can read what you have."
+    next = "If this was a mistake, ask a coordinator of the circle for an invitation."
+
+
 class AlreadyMemberError(UsageError):
     """You are in this circle already, or have asked to join it."""
 
@@ -353,6 +363,22 @@ class CutOffError(TrustError):
     code = "circle.cut_off"
     kept = "You can read what you have."
     next = "Ask a coordinator how the circle goes on."
+
+
+class CopiedError(TrustError):
+    """Another device writes in this circle with the keys of this one: the profile was copied, or put back from a copy."""
+
+    code = "circle.copied"
+    kept = "You can read what you have; nothing more is sent from here."
+    next = "Use one profile on one device only, and ask a coordinator to remove and invite you again."
+
+
+class OutdatedError(TrustError):
+    """This circle needs a newer version of Tertulia."""
+
+    code = "circle.outdated"
+    kept = "You can read what you have; what you wrote is kept."
+    next = "Install the newest version of Tertulia and try again."
 
 
 # --- The relay -----------------------------------------------------------------------------------------------------
