@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,14 @@ class SystemClock:
 def system_rng(length: int) -> bytes:
     """Return ``length`` random bytes of the operating system."""
     return os.urandom(length)
+
+
+def forbid_core_dumps() -> None:
+    """Keep the memory of this process, with its keys, out of core dumps. Call it first thing in a command."""
+    if sys.platform != "win32":
+        import resource  # noqa: PLC0415 - not on every platform
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 class ThreadExecutor:

@@ -74,7 +74,7 @@ def named(error: Exception) -> StorageError | InternalError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     name = str(getattr(error, "sqlite_errorname", type(error).__name__))
     if code == SQLITE_FULL:
-        return DiskFullError()
+        return DiskFullError(name)
     if code in {SQLITE_NOTADB, SQLITE_CORRUPT}:
         return DamagedStoreError(name)
     if code in {SQLITE_BUSY, SQLITE_LOCKED}:

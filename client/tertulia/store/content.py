@@ -164,6 +164,11 @@ def list_objects(tx: Tx, circle: bytes, kind: str, *, parent: bytes | None = Non
     return rows.select(tx, ObjectRow, "object", where, (circle, kind, parent))
 
 
+def all_objects(tx: Tx, circle: bytes) -> list[ObjectRow]:
+    """Return all objects of a circle."""
+    return rows.select(tx, ObjectRow, "object", "WHERE circle = ? ORDER BY lamport, author, id", (circle,))
+
+
 def list_other(tx: Tx, circle: bytes, known: Sequence[str]) -> list[ObjectRow]:
     """Return the objects of other types than these, the oldest first."""
     places = ", ".join("?" * len(known))

@@ -159,13 +159,20 @@ class Store:
         if self._connection is None:
             raise StoreClosedError
         with translated():
-            self._connection.execute(statement)
+            self._connection.execute(statement).fetchall()
 
     def _transact(self, work: Callable[[Tx], T], *, begin: str) -> tuple[T, bool]:
         connection = self._connection
         if connection is None:
             raise StoreClosedError
         return transact(connection, work, begin=begin)
+
+    async def checkpoint(self) -> None:
+        """Empty the database's log: what was deleted since the last time (keys of past epochs) is gone from it too.
+
+        Closing does the same. :raises StorageError: the database cannot be written.
+        """
+        await self._executor.run(lambda: self._pragma("PRAGMA wal_checkpoint(TRUNCATE)"))
 
     async def change_passphrase(
         self, old: str, new: str, *, rng: Rng, cost: Argon2Cost = PRODUCTION, floor: Argon2Cost = PRODUCTION
