@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Protocol, Self
 
@@ -32,6 +32,7 @@ REPAIR = 1
 NO_RSV = bytes(12)
 SEALED_ENTRY_BYTES = 4096
 """The one length of an entry of kind 2 (E12)."""
+MAX_SEALED_BODY = SEALED_ENTRY_BYTES - OVERHEAD - HEADER_BYTES
 
 
 class Kind(IntEnum):
@@ -112,8 +113,8 @@ class Inner:
     """An entry without its wrap: the same bytes on every relay."""
 
     header: InnerHeader
-    body: bytes
-    data: bytes
+    body: bytes = field(repr=False)
+    data: bytes = field(repr=False)
 
     @property
     def hash(self) -> bytes:
@@ -140,9 +141,9 @@ def repair_of(entry: bytes) -> bytes:
 def build_inner(header: InnerHeader, body: bytes) -> Inner:
     """Put header and body into the smallest entry that holds them; ``body_len`` is set here.
 
-    :raises UsageError: the body is longer than ``MAX_BODY``.
+    :raises UsageError: the body is longer than ``MAX_BODY``, or ``MAX_SEALED_BODY`` where the kind is 2.
     """
-    if len(body) > MAX_BODY:
+    if len(body) > (MAX_SEALED_BODY if header.kind == Kind.SEALED else MAX_BODY):
         raise UsageError(f"an entry of {len(body)} bytes is too long")
     header = replace(header, body_len=len(body))
     smallest = SEALED_ENTRY_BYTES if header.kind == Kind.SEALED else 0

@@ -187,7 +187,8 @@ def build_payload(  # noqa: PLR0913 - each argument is a field, and all are name
 ) -> tuple[Payload, AuthorState]:
     """Return the author's next payload and the state after it; store both at once, before it leaves.
 
-    :param lamport: of ``content.change.next_lamport``. :param post_id: 16 random bytes. :param now: seconds since 1970; the payload tells the minute only.
+    :param lamport: of ``content.change.next_lamport``.
+    :param post_id: 16 random bytes. :param now: seconds since 1970; the payload tells the minute only.
     """
     payload = Payload(
         type=type,
