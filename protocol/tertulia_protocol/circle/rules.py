@@ -243,14 +243,18 @@ def check_v7(view: CommitView) -> None:
     Such a Remove would evict a coordinator without the approvals that its removal takes (3.7). It is a repair if the
     same commit adds the same device again; and whoever is no longer on the new roster went there by V11.
     """
-    again = {member_of(add.key_package.leaf_node).device for _, add in of_kind(view.by_value(), Add)}
     for _, remove in of_kind(view.by_value(), Remove):
         if remove.removed == view.commit.committer:
             raise RuleError("the committer removes itself", rule="V7")
         removed = member_of(leaf_at(view.group.tree, remove.removed))
         stays = removed.member_pk in view.before.roster & view.after.roster
-        if stays and removed.member_pk != view.committer and removed.device not in again:
+        if stays and removed.member_pk != view.committer and removed.device not in devices_added(view):
             raise RuleError("a coordinator's device is removed by another", rule="V7")
+
+
+def devices_added(view: CommitView) -> frozenset[tuple[bytes, bytes]]:
+    """Return the devices, (member_pk, device_id), that the commit adds; V8 looks at their credentials."""
+    return frozenset(member_of(add.key_package.leaf_node).device for _, add in of_kind(view.by_value(), Add))
 
 
 def check_v8(view: CommitView) -> None:
