@@ -247,7 +247,9 @@ class Circle:
         self._segments = _segments(self.tx, self.id, number)
         self.access = access
         self.position = self._stored_position = Position(self._segments[0].seq, self._segments[0].chain)
+        self.save()
         self.remember_lobby()
+        circles.expire_coord_segments(self.tx, self.id, now=now)
 
     # Members
 
