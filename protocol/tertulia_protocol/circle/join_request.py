@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 from tertulia_protocol.circle.charter import required_capabilities
-from tertulia_protocol.circle.identity import MemberCredential, check_not_after
+from tertulia_protocol.circle.identity import MemberCredential, check_not_after, member_of
 from tertulia_protocol.circle.invitation import InvitePreamble
 from tertulia_protocol.circle.kdf import expand
 from tertulia_protocol.circle.leaf_rules import verify_leaf
@@ -142,7 +142,8 @@ def open_request(
     verify_key_package(HYBRID, request.key_package, now=now)
     leaf = request.key_package.leaf_node
     check_leaf_in_group(leaf, extensions=(required_capabilities().extension(),))
-    member = verify_leaf(leaf, lineage_id=lineage_id)
+    verify_leaf(leaf, lineage_id=lineage_id)
+    member = member_of(leaf)
     check_not_after(member, now)
     verify_request(request, member)
     check_reply_key(request)

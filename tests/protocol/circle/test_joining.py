@@ -22,6 +22,7 @@ from tertulia_protocol.codec import parse, serialize
 from tertulia_protocol.errors import AuthenticityError, DecodeError, InvalidMessageError, RuleError
 from tertulia_protocol.mls.ciphersuite import X25519_CHACHA20
 from tertulia_protocol.mls.proposals import Add
+from tertulia_protocol.mls.ratchet_tree import RatchetTree
 from tertulia_protocol.mls.welcome import Welcome
 from tertulia_protocol.relay_api.records import Position
 from tests.support.circle_joins import LINEAGE, RELAYS, JoinWorld, person
@@ -199,9 +200,11 @@ def test_a_welcome_for_another_key_package_is_refused(world: JoinWorld):
 
 
 def test_another_tree_is_refused(world: JoinWorld, answer):
-    reply, _ = answer
-    other = serialize(world.groups["Ada"].tree)
-    refuse_reply("RFC9420-12.4.3.1", reply.approve(world.ada.member), other, world)
+    """With a ghost in it: the joiner would see a member who is not there, and seal its secrets to it."""
+    reply, tree = answer
+    ghost = person("Mallory").bundle.key_package.leaf_node
+    other, _ = parse(RatchetTree, tree).add_leaf(ghost)
+    refuse_reply("RFC9420-12.4.3.1", reply.approve(world.ada.member), serialize(other), world)
 
 
 def test_another_circle_is_refused():
