@@ -25,7 +25,8 @@
     └── NotAllowedError         circle.not_allowed   (and RemovedFromCircleError circle.removed)
     InvalidMessageError         (the protocol's leaves, and)
     ├── LinkError               link.invalid
-    └── UsedLinkError           link.used
+    ├── UsedLinkError           link.used
+    └── CodeError               code.invalid
     TrustError
     ├── WordsDifferError        trust.words_differ
     ├── WrongRelayError         relay.wrong_key
@@ -36,6 +37,7 @@
     └── OutdatedError           circle.outdated
     TransportError
     ├── UnreachableError        relay.unreachable
+    ├── NotInTimeError          relay.not_in_time
     ├── BadAnswerError          relay.bad_answer
     ├── RelayBusyError          relay.busy
     ├── RelayUnavailableError   relay.unavailable
@@ -322,6 +324,13 @@ class UsedLinkError(InvalidMessageError):
     next = "Ask for a new invitation."
 
 
+class CodeError(InvalidMessageError):
+    """This enrolment code is not valid."""
+
+    code = "code.invalid"
+    next = "Ask the operator of the relay for the code again and copy all of it."
+
+
 # --- A person must decide ------------------------------------------------------------------------------------------
 
 
@@ -388,6 +397,13 @@ class UnreachableError(TransportError):
     """The relay cannot be reached."""
 
     code = "relay.unreachable"
+
+
+class NotInTimeError(TransportError):
+    """It was not finished in the time that was given."""
+
+    code = "relay.not_in_time"
+    next = "Tertulia goes on with it at the next sync. Give more time with --timeout or --wait."
 
 
 class BadAnswerError(TransportError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tertulia import boards
-from tertulia.boards import BoardView, MemberView, PostView
+from tertulia.boards import BoardView, Delivery, MemberView, PostView
 from tertulia.circle import Circle
 from tertulia.errors import (
     AttachmentNotFoundError,
@@ -14,13 +14,11 @@ from tertulia.errors import (
     MemberNotFoundError,
     NoCircleError,
     PostNotFoundError,
-    RequestNotFoundError,
 )
 from tertulia.identifiers import Kind, public_id
 from tertulia.resolve import Candidate, resolve
-from tertulia.store import circles, invitations
+from tertulia.store import circles
 from tertulia.store.circles import CircleRow
-from tertulia.store.invitations import JoinRequestRow
 from tertulia.store.tx import Tx
 from tertulia_protocol.content.types import Attachment
 
@@ -73,10 +71,15 @@ def find_member(tx: Tx, circle: Circle, text: str) -> MemberView:
     return resolve(Kind.MEMBER, text, found, missing=MemberNotFoundError)
 
 
-def find_request(tx: Tx, circle_id: bytes, text: str) -> JoinRequestRow:
-    """Return a request to join by identifier or name. :raises RequestNotFoundError, AmbiguousError: as above."""
-    found = [Candidate(row.hash, row.name or None, row) for row in invitations.list_requests(tx, circle_id)]
-    return resolve(Kind.REQUEST, text, found, missing=RequestNotFoundError)
+def find_written(tx: Tx, circle_id: bytes, identifier: str) -> bytes | None:
+    """Return the object id of a board or post of ours that was not read back yet; None: it was, or is not ours."""
+    for board in boards.boards(tx, circle_id):
+        if board.state is Delivery.WAITING and public_id(Kind.BOARD, board.board_id) == identifier:
+            return board.board_id
+    for post in boards.posts(tx, circle_id):
+        if post.state is Delivery.WAITING and public_id(Kind.POST, post.post_id) == identifier:
+            return post.post_id
+    return None
 
 
 def find_attachment(view: PostView, number: int | None) -> Attachment:

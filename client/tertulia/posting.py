@@ -13,7 +13,7 @@ from tertulia.errors import EmptyPostError
 from tertulia.runtime import Runtime
 from tertulia.store.tx import Tx
 from tertulia_protocol.content.text import clean_body, clean_name
-from tertulia_protocol.content.types import Attachment
+from tertulia_protocol.content.types import Attachment, check_name
 from tertulia_protocol.errors import InternalError
 
 Create = Callable[[Tx, Circle, tuple[Attachment, ...]], bytes]
@@ -77,7 +77,7 @@ async def write_reply(  # noqa: PLR0913 - what a reply is made of
     paths: Sequence[Path] = (),
     progress: Progress = no_progress,
 ) -> bytes:
-    """Answer a topic or a reply; return the object id (16 bytes). :raises UsageError, RuleError, TrustError: as above."""
+    """Answer a topic or a reply; return the object id (16 bytes). :raises UsageError, RuleError, TrustError: no."""
     text = clean_body(body)
     check_not_empty(text, paths)
 
@@ -95,6 +95,13 @@ async def write_reply(  # noqa: PLR0913 - what a reply is made of
         )
 
     return await _write(runtime, circle_id, create, paths=paths, progress=progress)
+
+
+def checked_name(name: str) -> str:
+    """Return a name as it is sent. :raises RuleError: nothing of it is left, or it is too long."""
+    shown = clean_name(name)
+    check_name(shown)
+    return shown
 
 
 def check_not_empty(body: str, paths: Sequence[Path]) -> None:
@@ -128,5 +135,5 @@ def _create_with_files(
         post_id = boards.post_id_of(tx, circle_id, object_id)
         if post_id is None:
             raise InternalError("a post with files that is not in the outbox")
-        attachments.queue(tx, circle, post_id, prepared, now=runtime.clock.now(), rng=runtime.rng)
+        attachments.queue(tx, circle_id, post_id=post_id, prepared=prepared, now=runtime.clock.now(), rng=runtime.rng)
     return object_id

@@ -93,11 +93,11 @@ class CircleDetails(Result):
 class Joining(Result):
     """A request of ours to join a circle. ``words`` are read out to the inviter, who compares them."""
 
-    id: str
+    id: str | None
     """The request's id, the same at the inviter."""
     circle: str
     state: str
-    """``waiting`` until an inviter answers; ``joined`` when it is done."""
+    """``prepared`` until it is at the relay, ``requested`` until it is answered, ``history`` while the past comes."""
     words: tuple[str, ...]
     numbers: tuple[str, ...]
     """The same as four numbers of four digits."""
@@ -111,8 +111,10 @@ class Invited(Result):
     circle: str
     inviter: str
     """The inviter's member id."""
+    coordinators: int
+    """How many people could approve requests when the invitation was made."""
     relay: str
-    """The relay's card."""
+    """The relay's URI."""
     expires_at: datetime
     language: str
     """Of the four words."""
@@ -219,10 +221,10 @@ class Request(Result):
 
     id: str
     invitation: str
+    member: str
+    """The member id that it will have."""
     name: str
-    """As the person who asks wrote it."""
-    state: str
-    """``open``, ``approved``, ``declined``, ..."""
+    """As the person who asks wrote it: anybody can write any name."""
     received_at: datetime
     others: int
     """How many other requests the same invitation got: more than 0 means that somebody else has the link."""

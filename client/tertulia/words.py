@@ -41,6 +41,9 @@ BY_CODE: MappingProxyType[str, Language] = MappingProxyType(
 )
 
 
+CODES: MappingProxyType[Language, str] = MappingProxyType({language: code for code, language in BY_CODE.items()})
+
+
 def language_of(code: str) -> Language:
     """Return the list for a person's language (``fr``, ``fr-CA``, ...): English where there is none."""
     return BY_CODE.get(code.replace("_", "-").partition("-")[0].lower(), Language.ENGLISH)

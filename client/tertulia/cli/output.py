@@ -81,7 +81,7 @@ def to_json(value: object) -> Any:  # noqa: ANN401 - JSON is what it is
     if isinstance(value, TertuliaError):
         return describe(value)
     if is_dataclass(value) and not isinstance(value, type):
-        unknown = getattr(value, "unknown_when_none", frozenset())
+        unknown: frozenset[str] = getattr(value, "unknown_when_none", frozenset())
         pairs = ((field.name, getattr(value, field.name)) for field in fields(value))
         return {name: to_json(item) for name, item in pairs if item is not None or name not in unknown}
     if isinstance(value, dict):
