@@ -36,6 +36,7 @@ from tests.support.stores import CHEAP, PASSPHRASE, create_store, open_store
 from tests.support.virtual_clock import InlineExecutor, SeededRng, VirtualClock, virtual
 
 ROOT = Path(__file__).resolve().parents[3]
+OTHER = "another one"
 CANARY = "canary 7d1f \u0645\u0631\u062d\u0628\u0627"
 
 
@@ -182,13 +183,11 @@ async def test_another_passphrase_opens_the_same_data(profile):
     async with await create_store(profile) as store:
         await store.run(lambda tx: meta.set_value(tx, "note", b"kept"))
         with pytest.raises(WrongPassphraseError):
-            await store.change_passphrase("no", "another one", rng=SeededRng(5), cost=CHEAP, floor=CHEAP)
-        await store.change_passphrase(PASSPHRASE, "another one", rng=SeededRng(6), cost=CHEAP, floor=CHEAP)
+            await store.change_passphrase("no", OTHER, rng=SeededRng(5), cost=CHEAP, floor=CHEAP)
+        await store.change_passphrase(PASSPHRASE, OTHER, rng=SeededRng(6), cost=CHEAP, floor=CHEAP)
     with pytest.raises(WrongPassphraseError):
         await open_store(profile)
-    store = await Store.open(
-        profile, passphrase="another one", executor=InlineExecutor(), clock=VirtualClock(), floor=CHEAP
-    )
+    store = await Store.open(profile, passphrase=OTHER, executor=InlineExecutor(), clock=VirtualClock(), floor=CHEAP)
     async with store:
         assert await store.read(lambda tx: meta.get(tx, "note")) == b"kept"
     assert sorted(files(profile)) == ["lock", "profile.json", "store.db"]
@@ -490,7 +489,7 @@ async def test_nothing_is_in_the_clear_on_the_disk(profile):
             await store.run(lambda tx, n=number: meta.set_value(tx, f"{CANARY} {n}", seed + CANARY.encode() * 20))
         (profile / "planted").write_bytes(needles[0] + seed)
         arguments = [needle.hex() for needle in needles]
-        output = subprocess.run(
+        output = subprocess.run(  # noqa: ASYNC221 - nothing else runs in this loop
             [sys.executable, "-c", READER, str(profile), *arguments], capture_output=True, text=True, check=True
         ).stdout
     found = {line.split()[0]: (int(line.split()[1]), int(line.split()[2])) for line in output.splitlines()}

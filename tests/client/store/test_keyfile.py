@@ -13,7 +13,7 @@ from tests.support.stores import CHEAP
 from tests.support.virtual_clock import SeededRng
 
 DATA_KEY = bytes(range(32))
-PASSPHRASE = "six words are easy to remember"
+PASSPHRASE = "six words are easy to remember"  # noqa: S105 - of tests
 
 
 def made(passphrase: str = PASSPHRASE, cost: Argon2Cost = CHEAP) -> KeyFile:
