@@ -8,7 +8,7 @@ member's path was refreshed (E5).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Self
 
@@ -333,10 +333,3 @@ def refreshed_in(leaf: LeafNode) -> int | None:
     segment_no = reader.u32()
     reader.expect_end()
     return segment_no
-
-
-def next_charter(charter: Charter, *, transport: Transport | None = None, policy: Policy | None = None) -> Charter:
-    """Return the Charter of the next revision with another transport or policy; its approvals are those before."""
-    return replace(
-        charter, rev=charter.rev + 1, transport=transport or charter.transport, policy=policy or charter.policy
-    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self
 
 from tertulia_protocol.circle.kdf import expand, u32
@@ -187,7 +188,14 @@ def verify_member_signature(member: MemberCredential, leaf_signature_key: bytes)
         device_id=member.device_id,
         not_after=member.not_after,
     )
-    verify(member.member_pk, Label.DEVICE, body, member.member_sig)
+    _verify_once(member.member_pk, body, member.member_sig)
+
+
+@lru_cache(maxsize=4096)
+def _verify_once(member_pk: bytes, body: bytes, signature: bytes) -> None:
+    # Every commit looks at every leaf again (V16), and most have not changed. Only what holds is remembered; all of
+    # it is known to every member.
+    verify(member_pk, Label.DEVICE, body, signature)
 
 
 def check_not_after(member: MemberCredential, now: int) -> None:

@@ -97,8 +97,6 @@ def _as_rule(rule: str) -> Iterator[None]:
     """Let whatever is wrong with bytes from outside be told as a broken rule."""
     try:
         yield
-    except (StuckError, OutdatedError):
-        raise
     except InvalidMessageError as error:
         if isinstance(error, RuleError) and error.rule == rule:
             raise

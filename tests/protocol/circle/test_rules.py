@@ -28,6 +28,7 @@ from tertulia_protocol.mls.extensions import Extension, ExtensionType, RequiredC
 from tertulia_protocol.mls.framing import AuthenticatedContent, Sender, SenderType
 from tertulia_protocol.mls.group_messages import LeafChanges
 from tertulia_protocol.mls.group_state import leaf_at
+from tertulia_protocol.mls.leaf_node import LeafNode
 from tertulia_protocol.mls.mls_message import MLSMessage
 from tertulia_protocol.mls.proposals import Add, ExternalInit, PreSharedKey, ReInit, Remove, Update
 from tertulia_protocol.mls.psk import ExternalPSK, PreSharedKeyID
@@ -136,6 +137,28 @@ def test_v1_nothing_but_private_messages_is_read():
     key_package = serialize(MLSMessage(bundle_of("Dan").key_package))
     refuse(bo, replace(sent, body=key_package), "V1", "a KeyPackage in the log")
     refuse(bo, replace(sent, body=sent.body + b"\0"), "V1")
+
+
+def test_v1_what_is_no_commit_is_not_judged_as_one():
+    ada, bo, _ = found()
+    sent = ada.propose("update")
+    message, _ = rules.check_entry(sent.header, sent.body, bo.group)
+    with refused(bo, "V1", "not a commit"):
+        rules.stage_commit(bo.group.open(message))
+
+
+def test_a_path_whose_leaf_is_not_signed_counts_for_nobody():
+    """Whatever MLS finds wrong before it needs a key: the commit is refused, and nobody is stuck."""
+    ada, bo, _ = found()
+    true = LeafNode.sign
+
+    def forge(leaf, *args, **more):
+        return replace(true(leaf, *args, **more), signature=bytes(64))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LeafNode, "sign", forge)
+        sent = ada.commit(path=True)
+    refuse(bo, sent, "RFC9420-12.4.2", "signature")
 
 
 def test_v2_a_header_that_the_author_did_not_sign_is_junk():
