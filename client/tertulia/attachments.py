@@ -102,7 +102,9 @@ def _hash_chunks(
     return ids
 
 
-def queue(tx: Tx, circle_id: bytes, *, post_id: bytes, prepared: Sequence[PreparedFile], now: int, rng: Rng) -> None:
+def queue(  # noqa: PLR0913 - what the rows are made of
+    tx: Tx, circle_id: bytes, *, post_id: bytes, prepared: Sequence[PreparedFile], now: int, rng: Rng
+) -> None:
     """Store the files of a post that was put into the outbox with ``uploading=True``, in the same transaction.
 
     :param post_id: of the outbox item, 16 bytes (``boards.post_id_of``).

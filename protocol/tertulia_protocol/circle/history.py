@@ -1,7 +1,8 @@
 """History packs: what a newcomer is given of the time before (docs/protocol, "History").
 
 The coordinator who approves chooses nothing, the last days or all, and vouches for the pack; each post in it is shown
-as forwarded. It is no more than a list of payloads with who wrote them and where they stood, in the order of the log.
+as forwarded. The names of the circle, its boards and its members are in every pack. It is no more than a list of
+payloads with who wrote them and where they stood, in the order of the log.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from tertulia_protocol.circle.charter import HistoryMode
 from tertulia_protocol.circle.identity import DEVICE_ID_LENGTH, LINEAGE_ID_LENGTH
 from tertulia_protocol.circle.payload import MINUTE, Payload, PayloadType
 from tertulia_protocol.codec import Reader, Writer, parse, serialize
+from tertulia_protocol.content.envelope import Envelope
+from tertulia_protocol.content.types import BOARD, CIRCLE, PROFILE
 from tertulia_protocol.errors import DecodeError, RuleError, UnsupportedError, UsageError
 
 VERSION: Final = 1
@@ -27,6 +30,9 @@ FORWARDED_TYPES: Final = frozenset(
     {PayloadType.POST, PayloadType.EDIT, PayloadType.REDACT, PayloadType.REACTION, PayloadType.ATTACH, PayloadType.POLL}
 )
 """What newcomers get; the rest is between those who were there."""
+
+STRUCTURE: Final = frozenset({CIRCLE.name, BOARD.name, PROFILE.name})
+"""The types of content that every newcomer gets."""
 
 Place = tuple[int, int]
 """(segment_no, seq)."""
@@ -138,15 +144,28 @@ def check_pack_version(version: int) -> None:
 
 
 def is_forwarded(post: ForwardedPost, chosen: HistoryRange, *, now: int, before: Place) -> bool:
-    """Answer whether a newcomer gets this post: its author shares it, and it is of the time that was chosen."""
+    """Answer whether a newcomer gets this post: its author shares it, and it is of the time that was chosen.
+
+    What makes the circle what it is now (:func:`is_structure`) is given whatever was chosen.
+    """
     payload = post.payload
+    chosen_time = chosen.mode is not HistoryMode.NONE and payload.minute >= chosen.first_minute(now)
     return (
-        chosen.mode is not HistoryMode.NONE
-        and payload.share
+        payload.share
         and payload.type in FORWARDED_TYPES
         and post.place < before
-        and payload.minute >= chosen.first_minute(now)
+        and (chosen_time or is_structure(payload))
     )
+
+
+def is_structure(payload: Payload) -> bool:
+    """Answer whether a post names the circle, a board or a member: without these nobody could take part."""
+    if payload.type != PayloadType.POST:
+        return False
+    try:
+        return Envelope.decode(payload.body).type in STRUCTURE
+    except DecodeError:
+        return False
 
 
 def build_pack(
