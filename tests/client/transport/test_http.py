@@ -1,12 +1,16 @@
-"""HTTP: the same few bytes from everybody, nothing believed that a relay of ours would not say, nothing without bound."""
+"""HTTP: the same few bytes from everybody, nothing believed that no relay would say, nothing without a bound."""
 
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import socket
 import ssl
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tertulia.errors import BadAnswerError, NeedsTorError, UnreachableError
 from tertulia.transport import http
@@ -281,23 +285,17 @@ async def test_a_certificate_that_nobody_we_trust_made_is_refused(transport, tmp
 
 def certificate(directory) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """Return who trusts a certificate for ``localhost`` and who has it."""
-    import datetime
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     made = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
