@@ -19,7 +19,7 @@ from tertulia_protocol.circle.kdf import expand, extract
 from tertulia_protocol.circle.letters import PUBLIC_BYTES
 from tertulia_protocol.circle.primitives import NONCE_BYTES, TAG_BYTES, XWING, aead_open, aead_seal
 from tertulia_protocol.circle.segments import box_config
-from tertulia_protocol.codec import Reader, Writer, parse, parse_padded, serialize
+from tertulia_protocol.codec import Reader, Writer, parse, serialize
 from tertulia_protocol.errors import (
     AuthenticityError,
     DecodeError,
@@ -232,20 +232,6 @@ def build_card(preamble: InvitePreamble, invite_secret: bytes) -> Card:
     return Card(hashlib.sha256(blob).digest(), blob)
 
 
-@dataclass(frozen=True, slots=True)
-class _Envelope:
-    """``opaque preamble<V>``."""
-
-    preamble: bytes
-
-    @classmethod
-    def decode(cls, reader: Reader) -> Self:
-        return cls(reader.opaque())
-
-    def encode(self, writer: Writer) -> None:
-        writer.opaque(self.preamble)
-
-
 def open_card(link: InviteLink, blob: bytes, *, now: int) -> InvitePreamble:
     """Read and check the card that a link leads to. :param now: seconds since 1970.
 
@@ -253,8 +239,9 @@ def open_card(link: InviteLink, blob: bytes, *, now: int) -> InvitePreamble:
     """
     check_anchor(link, blob)
     keys = link.keys
-    plaintext = aead_open(keys.card_key, bytes(NONCE_BYTES), blob, aad=b"tl1 card")
-    preamble = parse(InvitePreamble, parse_padded(_Envelope, plaintext).preamble)
+    reader = Reader(aead_open(keys.card_key, bytes(NONCE_BYTES), blob, aad=b"tl1 card"))
+    preamble = parse(InvitePreamble, reader.opaque())
+    check_card_padding(reader)
     verify_card(preamble)
     check_request_box(preamble, keys)
     check_approvers(preamble)
@@ -269,6 +256,11 @@ def check_anchor(link: InviteLink, blob: bytes) -> None:
     """Check that the blob is the card that the link names. :raises AuthenticityError: it is another."""
     if not hmac.compare_digest(hashlib.sha256(blob).digest(), link.anchor):
         raise AuthenticityError("the relay gave another card than the invitation names")
+
+
+def check_card_padding(reader: Reader) -> None:
+    """Check that only zeros follow the preamble. :raises DecodeError: another byte does."""
+    reader.expect_zeros()
 
 
 def verify_card(preamble: InvitePreamble) -> None:
