@@ -6,13 +6,15 @@ Every function here is one check. They look at leaves and the Charter alone, so 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Final
 
 from tertulia_protocol.circle.charter import REFRESH_TYPE, Charter
 from tertulia_protocol.circle.identity import MemberCredential, ban_hash, member_of, verify_credential
-from tertulia_protocol.errors import RuleError
+from tertulia_protocol.errors import InvalidMessageError, RuleError
 from tertulia_protocol.mls.leaf_node import LeafNode
 from tertulia_protocol.mls.ratchet_tree import RatchetTree
+from tertulia_protocol.mls.tree_math import LeafIndex
 
 V8: Final = "V8"
 V9: Final = "V9"
@@ -66,6 +68,24 @@ def check_same_device(old: MemberCredential, new: MemberCredential) -> None:
     """
     if old.device != new.device:
         raise RuleError("a leaf changes its member or device", rule=V8)
+
+
+def is_valid_update(tree: RatchetTree, sender: LeafIndex, leaf: LeafNode, *, lineage_id: bytes) -> bool:
+    """Answer whether an Update passes V8. A committer leaves out those that do not: one would spoil its commit."""
+    old = tree.leaf(sender)
+    if old is None:
+        return False
+    try:
+        check_same_device(member_of(old), verify_leaf(leaf, lineage_id=lineage_id))
+    except InvalidMessageError:
+        return False
+    return True
+
+
+def members_gone(tree: RatchetTree, leaves: Collection[LeafIndex]) -> frozenset[bytes]:
+    """Return the member_pks that have no leaf besides these. :param leaves: of members of ``tree``."""
+    gone = {member_of(leaf).member_pk for index, leaf in tree.leaves() if index in leaves}
+    return frozenset(gone - {member_of(leaf).member_pk for index, leaf in tree.leaves() if index not in leaves})
 
 
 def verify_all_leaves(tree: RatchetTree, charter: Charter) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tertulia_protocol.circle.charter import Approval, Charter, Coordinator
 from tertulia_protocol.codec import Writer
@@ -139,6 +139,20 @@ def is_exempt(change: RosterChange, *, committer: bytes, left: Collection[bytes]
         and after.roster_threshold == min(before.roster_threshold, len(after.coordinators))
         and not is_relays_changed(before, after)
     )
+
+
+def without(charter: Charter, left: Collection[bytes]) -> Charter:
+    """Return the Charter after coordinators went of their own will (E20): the threshold follows as far as it must.
+
+    Everything else that a commit changes, ``rev``, ``roster_rev`` and the hop, is the committer's to set.
+
+    :param left: member_pks; those of no coordinator do not matter.
+    """
+    staying = tuple(each for each in charter.coordinators if each.member_pk not in left)
+    if staying == charter.coordinators:
+        return charter
+    threshold = min(charter.roster_threshold, len(staying))
+    return replace(charter, coordinators=staying, roster_threshold=threshold, approvals=())
 
 
 def check_approvals(change: RosterChange, *, committer: bytes, left: Collection[bytes]) -> None:

@@ -302,8 +302,7 @@ def check_v11(view: CommitView) -> None:
 def members_left(view: CommitView) -> frozenset[bytes]:
     """Return the member_pks all of whose leaves go by their own Remove in this commit."""
     own = {remove.removed for each, remove in of_kind(view.by_reference(), Remove) if remove.removed == each.sender}
-    others = {member_of(leaf).member_pk for index, leaf in view.group.tree.leaves() if index not in own}
-    return frozenset(view.member_at(index) for index in own) - others
+    return leaf_rules.members_gone(view.group.tree, own)
 
 
 def check_v12(view: CommitView) -> None:

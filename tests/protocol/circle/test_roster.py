@@ -14,6 +14,7 @@ from tertulia_protocol.circle.roster import (
     is_approval_needed,
     missing_approvals,
     verify_approval,
+    without,
 )
 from tertulia_protocol.errors import AuthenticityError, RuleError
 from tests.support.circle_world import GROUP_ID, LINEAGE, approved, charter_for, hop, member, relay, roster
@@ -93,3 +94,13 @@ def test_how_many_more_approvals_a_change_takes():
     assert missing("Ada", replace(bo, sig=bytes(64))) == 1
     assert missing("Cleo", bo) == 1
     assert approved(BEFORE, AFTER, "Bo").approvals == (bo,)
+
+
+def test_a_roster_without_those_who_left():
+    carry = approved(BEFORE, BEFORE, "Bo")
+    assert without(carry, ()) is carry
+    assert without(carry, {member("Eve").public_key}) is carry
+    two = without(carry, {member("Cleo").public_key})
+    assert (two.coordinators, two.roster_threshold, two.approvals) == (roster("Ada", "Bo"), 2, ())
+    one = without(two, {member("Ada").public_key})
+    assert (one.coordinators, one.roster_threshold) == (roster("Bo"), 1)

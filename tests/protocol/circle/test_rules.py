@@ -20,6 +20,8 @@ from tertulia_protocol.circle.charter import (
 from tertulia_protocol.circle.entries import REPAIR
 from tertulia_protocol.circle.errors import OutdatedError, StuckError
 from tertulia_protocol.circle.identity import ban_hash, build_credential, member_of
+from tertulia_protocol.circle.leaf_rules import is_valid_update, members_gone
+from tertulia_protocol.circle.roster import without
 from tertulia_protocol.codec import parse, serialize
 from tertulia_protocol.errors import RuleError
 from tertulia_protocol.mls import commit_builder, commit_processor, proposal_rules
@@ -32,6 +34,7 @@ from tertulia_protocol.mls.leaf_node import LeafNode
 from tertulia_protocol.mls.mls_message import MLSMessage
 from tertulia_protocol.mls.proposals import Add, ExternalInit, PreSharedKey, ReInit, Remove, Update
 from tertulia_protocol.mls.psk import ExternalPSK, PreSharedKeyID
+from tertulia_protocol.mls.tree_math import LeafIndex
 from tertulia_protocol.signing import NOBODY
 from tests.support.circle_world import (
     COORD,
@@ -396,6 +399,33 @@ def test_v8_an_update_keeps_member_and_device():
         changes = LeafChanges(credential=credential_of(name, key, device))
         spread(devices, bo.propose("update", changes=changes))
         refuse(ada, ada_commits(ada), "V8", "changes its member or device")
+
+
+def test_a_committer_leaves_out_an_update_that_would_spoil_its_commit():
+    devices = ada, bo, cleo = found()
+    lie = LeafChanges(credential=credential_of("Cleo", bo.group.own_leaf.signature_key))
+    spread(devices, bo.propose("update", changes=lie))
+    spread(devices, cleo.propose("update"))
+    usable = tuple(
+        ref
+        for ref, stored in ada.group.proposals.items()
+        if is_valid_update(ada.group.tree, stored.sender, stored.proposal.leaf_node, lineage_id=LINEAGE)
+    )
+    assert [ada.group.proposals[ref].sender for ref in usable] == [cleo.index]
+    spread(devices, ada.commit(references=usable))
+    agree(devices)
+    assert not is_valid_update(ada.group.tree, LeafIndex(3), ada.group.own_leaf, lineage_id=LINEAGE)
+
+
+def test_a_coordinator_who_left_is_taken_off_the_roster_by_whoever_commits():
+    devices = ada, bo, cleo, dan = three()
+    spread(devices, cleo.propose("remove", cleo.index))
+    left = members_gone(ada.group.tree, {cleo.index})
+    assert left == {member("Cleo").public_key}
+    after = without(ada.charter, left)
+    change = hop(ada.charter, rotate=True, coordinators=after.coordinators, roster_threshold=after.roster_threshold)
+    spread([ada, bo, dan], ada.commit(charter=replace(change, roster_rev=1)))
+    agree([ada, bo, dan])
 
 
 def ada_commits(ada):
