@@ -206,6 +206,7 @@ class RelayClient:
         check_order(entries, after_seq)
         check_entry_sizes(entries)
         check_covered(entries, after_seq, head)
+        check_progress(entries, after_seq, head)
         return ReadResult(head=head, entries=entries)
 
     # Blobs
@@ -361,12 +362,16 @@ def check_entry_sizes(entries: Sequence[Entry]) -> None:
 
 
 def check_covered(entries: Sequence[Entry], after_seq: int, head: SignedHead) -> None:
-    """Check that the head covers the entries, and that there are some where it is ahead of us: reading must get on.
-
-    :raises BadAnswerError: it does not, or there are none.
-    """
-    if after_seq + len(entries) > max(head.position.seq, after_seq):
+    """Check that the head covers the entries. :raises BadAnswerError: it does not."""
+    if entries and after_seq + len(entries) > head.position.seq:
         raise BadAnswerError("entries that the head does not cover")
+
+
+def check_progress(entries: Sequence[Entry], after_seq: int, head: SignedHead) -> None:
+    """Check that a head ahead of us comes with entries: else a relay could keep us reading for ever (E30).
+
+    :raises BadAnswerError: it comes without.
+    """
     if head.position.seq > after_seq and not entries:
         raise BadAnswerError("a head without the entries before it")
 

@@ -50,7 +50,7 @@ class HttpTransport:
 
     async def send(self, address: RelayAddr, request: Request, *, stream: str) -> Response:
         """Send one request (see ``interface``). :raises NeedsTorError: an onion service. Nothing is sent then."""
-        check_uri(address.uri)
+        check_address(address)
         check_no_onion(address.uri)
         key = (address.uri, stream)
         session = self._session(key)
@@ -114,6 +114,11 @@ class HttpTransport:
 def wait_seconds(request: Request) -> int:
     """Return how long a request asks the relay to wait."""
     return parse(ReadArgs, request.args).wait_s if request.op == Op.READ else 0
+
+
+def check_address(address: RelayAddr) -> None:
+    """Check that what is sent there is protected on its way (E26). :raises DecodeError: it is not."""
+    check_uri(address.uri)
 
 
 def check_no_onion(uri: str) -> None:
