@@ -16,6 +16,7 @@ from tertulia_protocol.circle.charter import HistoryMode
 from tertulia_protocol.circle.identity import DEVICE_ID_LENGTH, LINEAGE_ID_LENGTH
 from tertulia_protocol.circle.payload import MINUTE, Payload, PayloadType
 from tertulia_protocol.codec import Reader, Writer, parse, serialize
+from tertulia_protocol.content.change import check_lamport
 from tertulia_protocol.content.envelope import Envelope
 from tertulia_protocol.content.types import BOARD, CIRCLE, PROFILE
 from tertulia_protocol.errors import DecodeError, RuleError, UnsupportedError, UsageError
@@ -200,6 +201,8 @@ def process_pack(data: bytes, *, lineage_id: bytes, before: Place) -> HistoryPac
     check_pack_end(pack.posts, before)
     check_pack_types(pack.posts)
     check_pack_share(pack.posts)
+    check_pack_posts_differ(pack.posts)
+    check_pack_lamports(pack.posts)
     return pack
 
 
@@ -246,3 +249,18 @@ def check_pack_share(posts: Sequence[ForwardedPost]) -> None:
     """Check that every author lets newcomers see it. :raises RuleError: one does not."""
     if not all(post.payload.share for post in posts):
         raise RuleError("a history pack has posts that are not for newcomers", rule="history.share")
+
+
+def check_pack_posts_differ(posts: Sequence[ForwardedPost]) -> None:
+    """Check that no post stands there twice: the first counts, the others were skipped. :raises RuleError: one does."""
+    if len({(post.member_pk, post.payload.post_id) for post in posts}) != len(posts):
+        raise RuleError("a history pack has a post twice", rule="history.twice")
+
+
+def check_pack_lamports(posts: Sequence[ForwardedPost]) -> None:
+    """Check the logical times as every reader of the log did (C15). :raises RuleError: one is out of bounds.
+
+    A time from far ahead would win over whatever is written from now on.
+    """
+    for post in posts:
+        check_lamport(post.payload.lamport, segment_no=post.segment_no)

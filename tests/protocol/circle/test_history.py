@@ -16,6 +16,8 @@ from tertulia_protocol.circle.history import (
 )
 from tertulia_protocol.circle.payload import Payload, PayloadType
 from tertulia_protocol.codec import parse, serialize
+from tertulia_protocol.content.build import build_create
+from tertulia_protocol.content.types import BOARD, PROFILE, TOPIC, Board, Profile, Topic
 from tertulia_protocol.errors import DecodeError, InvalidMessageError, RuleError, UnsupportedError, UsageError
 from tertulia_protocol.relay_api.records import Position
 from tests.support.mls import NOW
@@ -106,6 +108,26 @@ def test_the_choices():
     assert process(build(old, new)).posts == (old, new)
 
 
+def says(content, kind, **changes) -> bytes:
+    envelope = build_create(kind, content, member_pk=b"m" * 32, post_id=bytes(16))
+    return replace(envelope, **changes).encode()
+
+
+@pytest.mark.parametrize("chosen", [HistoryRange(HistoryMode.NONE), HistoryRange(HistoryMode.DAYS, 7)])
+def test_names_and_boards_are_given_whatever_was_chosen(chosen: HistoryRange):
+    """Without them a newcomer could not even open a topic; what was said stays with those who were there."""
+    old = {"minute": MINUTE - 30 * DAY_MINUTES}
+    board = post(0, 1, body=says(Board(name="Plans"), BOARD), **old)
+    profile = post(0, 2, body=says(Profile(display_name="Ada"), PROFILE), **old)
+    topic = post(0, 3, body=says(Topic(board=bytes(16), title="When?"), TOPIC), **old)
+    unknown = post(0, 4, body=says(Board(name="Plans"), BOARD, type="newer"), **old)
+    hidden = post(0, 5, body=board.payload.body, share=False, **old)
+    request = post(0, 6, body=board.payload.body, type=PayloadType.REACTION, **old)
+    later = post(*HERE, body=board.payload.body, **old)
+    given = build(board, profile, topic, unknown, hidden, request, later, post(0, 7, **old), chosen=chosen)
+    assert process(given).posts == (board, profile)
+
+
 def test_more_days_than_there_were_are_all():
     assert HistoryRange(HistoryMode.DAYS, 65535).first_minute(NOW) == 0
 
@@ -171,6 +193,24 @@ def test_a_pack_with_more_than_posts_is_refused():
 
 def test_a_pack_with_what_is_not_for_newcomers_is_refused():
     refuse(RuleError, pack_of(POSTS[0], post(0, 2, share=False)), "history.share")
+
+
+def test_a_pack_with_a_post_twice_is_refused():
+    again = replace(post(0, 2), payload=post(0, 1, body=b"other words").payload)
+    refuse(RuleError, pack_of(POSTS[0], again), "history.twice")
+
+
+@pytest.mark.parametrize("lamport", [0, 1 << 63])
+def test_a_pack_with_a_time_from_far_ahead_is_refused(lamport: int):
+    refuse(RuleError, pack_of(POSTS[0], post(0, 2, lamport=lamport)), "C15")
+
+
+def test_yes_or_no_is_0_or_1():
+    data = bytearray(serialize(POSTS[0]))
+    assert data[40] == 1
+    data[40] = 2
+    with pytest.raises(DecodeError, match="yes or no"):
+        parse(ForwardedPost, bytes(data))
 
 
 def test_a_pack_that_is_cut_off_or_padded_is_refused():
