@@ -9,15 +9,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Self
 
+from tertulia import identity
 from tertulia.errors import CircleNotFoundError, NotAllowedError
 from tertulia.relays import SegmentAddr
 from tertulia.states import SENDING, WRITABLE, State, check_transition
-from tertulia.store import circles, log, meta, mls
+from tertulia.store import circles, log, mls
 from tertulia.store.circles import CircleRow, CoordKeyRow, CoordSegmentRow
 from tertulia.store.log import ChainRow, SegmentRow
 from tertulia.store.tx import Tx
 from tertulia_protocol.circle.charter import Charter, RelayRef, Transport, charter_of
-from tertulia_protocol.circle.identity import MemberCredential, member_key, member_of
+from tertulia_protocol.circle.identity import MemberCredential, member_of
 from tertulia_protocol.circle.payload import AuthorState
 from tertulia_protocol.circle.segments import (
     AdminKeys,
@@ -257,10 +258,7 @@ class Circle:
     def member(self) -> SigningSeed:
         """Return this person's key in this circle (made from the profile's seed)."""
         if self._member is None:
-            seed = meta.get(self.tx, meta.PERSON_SEED)
-            if seed is None:
-                raise InternalError("the profile has no seed")
-            self._member = member_key(seed, self.id)
+            self._member = identity.member_key(self.tx, self.id)
         return self._member
 
     @property

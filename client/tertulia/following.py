@@ -139,7 +139,7 @@ def _finish_own(circle: Circle, own: PendingCommitRow | None, *, place: Position
 
     :param place: from where those read whom it added.
     """
-    if own is None or not own.after:
+    if own is None:
         return
     outbox.change_pending(
         circle.tx,

@@ -304,3 +304,8 @@ def count_waiting(tx: Tx, circle_id: bytes) -> int:
 def is_waiting(tx: Tx, circle_id: bytes, post_id: bytes) -> bool:
     """Answer whether an item was not read back yet."""
     return outbox.get(tx, circle_id, post_id) is not None
+
+
+def current_segment(tx: Tx, circle_id: bytes) -> SegmentAddr:
+    """Return where entries go now."""
+    return Circle.load(tx, circle_id).segment()

@@ -1,12 +1,34 @@
-"""Keeping up with the relay: reading, sending, finishing what was begun."""
+"""Keeping up with the relay: reading, sending, finishing what was begun.
+
+One round for a circle, in this order: what founding left undone; read to the head; send files, then what waits in the
+outbox; read back; commits that an interruption left behind; invitations, requests and answers.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 
+from tertulia import attachments, invitations, joining, outgoing
+from tertulia.catchup import read_to_head
+from tertulia.circle import Circle
+from tertulia.commits import resume_commits
+from tertulia.founding import resume_founding
 from tertulia.runtime import Runtime
-from tertulia.states import State
-from tertulia_protocol.errors import TertuliaError
+from tertulia.sending import flush_outbox
+from tertulia.states import READING, SENDING, State
+from tertulia.store import circles, events
+from tertulia.store.tx import Tx
+from tertulia_protocol.errors import TertuliaError, TransportError
+from tertulia_protocol.relay_api.limits import WAIT_MAX_SECONDS
+
+__all__ = ["SyncResult", "flush_outbox", "follow", "read_to_head", "sync_all", "sync_circle", "wait_sent"]
+
+DARK_SECONDS = 48 * 3600
+"""After how long without a relay a circle is only read (3.16)."""
+RETRY_SECONDS = 5.0
+MAX_RETRY_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,37 +44,136 @@ class SyncResult:
     error: TertuliaError | None = field(default=None)
 
 
-async def read_to_head(runtime: Runtime, circle_id: bytes, *, wait_s: int = 0) -> int:
-    """Read the log to its head, walking through sealed segments; return the number of entries processed.
+@dataclass(slots=True)
+class _Round:
+    """How far a round has come, for a result whatever stops it."""
 
-    :raises TransportError: the relay cannot be reached or refuses.
-    """
-    raise NotImplementedError
-
-
-async def flush_outbox(runtime: Runtime, circle_id: bytes) -> int:
-    """Append what waits in the outbox; return how many items were sent. They count once they are read back."""
-    raise NotImplementedError
+    received: int = 0
+    at_head: bool = False
 
 
 async def sync_circle(runtime: Runtime, circle_id: bytes) -> SyncResult:
-    """Do one whole round for a circle: read, commits, outbox, read back, invitations and replies.
+    """Do one whole round for a circle. Errors of the relay end the round and are in the result.
 
-    Errors of the relay end the round and are in the result; give a deadline with ``asyncio.timeout``.
+    Give a deadline with ``asyncio.timeout``: whatever is interrupted goes on in the next round.
     """
-    raise NotImplementedError
+    done = _Round()
+    error: TertuliaError | None = None
+    try:
+        await _round(runtime, circle_id, done)
+    except TransportError as caught:
+        error = caught
+        await runtime.store.run(partial(_note_dark, circle_id=circle_id, now=runtime.clock.now()))
+    return await _result(runtime, circle_id, done, error)
+
+
+async def _round(runtime: Runtime, circle_id: bytes, done: _Round) -> None:
+    await resume_founding(runtime, circle_id)
+    done.received += await read_to_head(runtime, circle_id)
+    done.at_head = await _is_reading(runtime, circle_id)
+    if not await _is_sending(runtime, circle_id):
+        return
+    await attachments.send_files(runtime, circle_id)
+    if await flush_outbox(runtime, circle_id):
+        done.received += await read_to_head(runtime, circle_id)
+    await resume_commits(runtime, circle_id)
+    await invitations.work_on_invitations(runtime, circle_id)
+
+
+async def _is_reading(runtime: Runtime, circle_id: bytes) -> bool:
+    return (await _state(runtime, circle_id)) in READING
+
+
+async def _is_sending(runtime: Runtime, circle_id: bytes) -> bool:
+    return (await _state(runtime, circle_id)) in SENDING
+
+
+async def _state(runtime: Runtime, circle_id: bytes) -> State:
+    return await runtime.store.read(lambda tx: Circle.load(tx, circle_id).state)
+
+
+def _note_dark(tx: Tx, *, circle_id: bytes, now: int) -> None:
+    """Note that the relay could not be reached for too long: then nothing is sent before it was read again."""
+    circle = Circle.load(tx, circle_id)
+    if circle.state is State.ACTIVE and is_dark(circle, now=now):
+        circle.move_to(State.DARK)
+        circle.save()
+        events.add(tx, "dark", circle=circle_id, at=now)
+
+
+def is_dark(circle: Circle, *, now: int) -> bool:
+    """Answer whether a circle has not been read for more than ``DARK_SECONDS``."""
+    return now - max(circle.row.synced_at, circle.row.joined_at) > DARK_SECONDS
+
+
+async def _result(runtime: Runtime, circle_id: bytes, done: _Round, error: TertuliaError | None) -> SyncResult:
+    def load(tx: Tx) -> SyncResult:
+        return SyncResult(
+            circle_id=circle_id,
+            state=Circle.load(tx, circle_id).state,
+            at_head=done.at_head,
+            received=done.received,
+            waiting=outgoing.count_waiting(tx, circle_id),
+            error=error,
+        )
+
+    return await runtime.store.read(load)
 
 
 async def sync_all(runtime: Runtime, *, timeout: float) -> tuple[SyncResult, ...]:  # noqa: ASYNC109 - of the command
-    """Do one round for every circle and every open request to join, within ``timeout`` seconds."""
-    raise NotImplementedError
+    """Do one round for every circle and every open request to join, within ``timeout`` seconds.
+
+    Circles come at the same time; a slow relay of one does not hold up the others.
+    """
+    results: dict[bytes, SyncResult] = {}
+
+    async def one(circle_id: bytes) -> None:
+        results[circle_id] = await sync_circle(runtime, circle_id)
+
+    before = await _circle_ids(runtime)
+    try:
+        async with asyncio.timeout(timeout):
+            joined = await joining.work_on_joins(runtime)
+            await asyncio.gather(*(one(circle_id) for circle_id in dict.fromkeys((*before, *joined))))
+    except TimeoutError:
+        pass
+    for circle_id in await _circle_ids(runtime):
+        if circle_id not in results:
+            results[circle_id] = await _result(runtime, circle_id, _Round(), TransportError("no time was left"))
+    return tuple(results.values())
+
+
+async def _circle_ids(runtime: Runtime) -> tuple[bytes, ...]:
+    return await runtime.store.read(lambda tx: tuple(row.id for row in circles.list_all(tx)))
 
 
 async def follow(runtime: Runtime, circle_id: bytes) -> None:
-    """Keep one circle up to date by long polls until cancelled."""
-    raise NotImplementedError
+    """Keep one circle up to date by long polls until cancelled, or until nothing more is to be read in its state."""
+    pause = RETRY_SECONDS
+    while True:
+        result = await sync_circle(runtime, circle_id)
+        if result.error is None and result.state in READING:
+            try:
+                await read_to_head(runtime, circle_id, wait_s=WAIT_MAX_SECONDS)
+            except TransportError:
+                await runtime.clock.sleep(pause)
+                pause = min(pause * 2, MAX_RETRY_SECONDS)
+            else:
+                pause = RETRY_SECONDS
+        elif result.error is not None and result.state is not State.GONE:
+            await runtime.clock.sleep(pause)
+            pause = min(pause * 2, MAX_RETRY_SECONDS)
+        else:
+            return
 
 
 async def wait_sent(runtime: Runtime, circle_id: bytes, post_id: bytes) -> None:
-    """Sync until a post was read back. :raises TransportError: the relay cannot be reached."""
-    raise NotImplementedError
+    """Sync until a post (16 bytes, of the outbox) was read back.
+
+    :raises TransportError: the relay cannot be reached. :raises NotAllowedError: nothing can be sent in this state.
+    """
+    while await runtime.store.read(lambda tx: outgoing.is_waiting(tx, circle_id, post_id)):
+        result = await sync_circle(runtime, circle_id)
+        if result.error is not None:
+            raise result.error
+        await runtime.store.read(lambda tx: Circle.load(tx, circle_id).check_sending())
