@@ -33,6 +33,7 @@ from tertulia.events import EventBus
 from tertulia.lookup import find_attachment, find_board, find_circle, find_post, load_circle
 from tertulia.runtime import Runtime
 from tertulia.store.database import Store
+from tertulia.store.events import last_number
 from tertulia.store.keyfile import PRODUCTION, Argon2Cost
 from tertulia.system import SystemClock, ThreadExecutor, system_rng
 from tertulia.transport.interface import Transport
@@ -157,9 +158,13 @@ class Client:
         """Keep all circles up to date until cancelled. What happens is told by :meth:`events`."""
         await keeping_up.follow_all(self._runtime)
 
-    async def events(self, after: int = 0) -> AsyncIterator[results.Event]:
-        """Yield what happened after a resume token (``Event.token`` of the last one seen), and then what happens."""
-        async for event in self._runtime.events.stream(after):
+    async def events(self, after: int | None = None) -> AsyncIterator[results.Event]:
+        """Yield what happened after a resume token, and then what happens, without end.
+
+        :param after: ``Event.token`` of the last one seen; 0: from the oldest that is kept; None: from now on.
+        """
+        start = await self._runtime.store.read(last_number) if after is None else after
+        async for event in self._runtime.events.stream(start):
             yield views.event(event)
 
     # --- Circles
@@ -198,6 +203,10 @@ class Client:
             lambda tx: tuple(views.member(one) for one in boards.members(tx, load_circle(tx, circle)))
         )
 
+    async def member_show(self, circle: str | None, member: str) -> results.Member:
+        """Return one member."""
+        return await self._runtime.store.read(lambda tx: views.member(reading.circle_and_member(tx, circle, member)[1]))
+
     async def remove(self, circle: str | None, member: str) -> results.Removed:
         """Remove a member with all its devices; return once the removal was read back.
 
@@ -225,8 +234,7 @@ class Client:
         :param name: who this person is in the circle; None: as in the profile.
         :raises LinkError, UsedLinkError, AlreadyMemberError, TransportError: nothing was asked.
         """
-        view = await joining.request_to_join(self._runtime, link, name=await self._display_name(name))
-        return await self._runtime.store.read(lambda tx: views.joining(tx, view))
+        return views.joining(await joining.request_to_join(self._runtime, link, name=await self._display_name(name)))
 
     async def wait_joined(self, circle: str, *, timeout: float) -> results.NewCircle:  # noqa: ASYNC109 - as sync
         """Sync until a circle that was asked to be joined (``Joining.circle``) is here.
@@ -328,6 +336,11 @@ class Client:
     async def wait_sent(self, circle: str | None, identifier: str, *, timeout: float) -> str:  # noqa: ASYNC109 - as sync
         """Sync until a board or post of ours was read back; return its state. :raises NotInTimeError: not in time."""
         return await keeping_up.wait_sent(self._runtime, await self._circle(circle), identifier, seconds=timeout)
+
+    async def delivery(self, circle: str | None, identifier: str) -> str:
+        """Return how far a board or post of ours is: ``uploading``, ``waiting`` or ``sent``."""
+        found = await self._circle(circle)
+        return await self._runtime.store.read(lambda tx: reading.delivery(tx, found, identifier))
 
     async def read(  # noqa: PLR0913 - what to choose by
         self,

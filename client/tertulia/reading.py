@@ -12,7 +12,7 @@ from tertulia.boards import MemberView, PostView
 from tertulia.circle import Circle
 from tertulia.errors import AliasTakenError, CodeError, RequestNotFoundError
 from tertulia.identifiers import Kind
-from tertulia.lookup import find_board, find_circle, find_member, find_post
+from tertulia.lookup import find_board, find_circle, find_member, find_post, find_written
 from tertulia.resolve import Candidate, resolve, same_name
 from tertulia.runtime import Runtime
 from tertulia.store import circles
@@ -79,6 +79,12 @@ def _fits(view: PostView, choice: Choice) -> bool:
     if choice.unread and not view.unread:
         return False
     return choice.since is None or view.minute * views.MINUTE >= choice.since.timestamp()
+
+
+def delivery(tx: Tx, circle_id: bytes, identifier: str) -> str:
+    """Return how far a board or post of ours is, by its whole identifier."""
+    written = find_written(tx, circle_id, identifier)
+    return "sent" if written is None else views.delivery(tx, circle_id, written)
 
 
 # --- Circles and members --------------------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ class CircleDetails(Result):
 class Joining(Result):
     """A request of ours to join a circle. ``words`` are read out to the inviter, who compares them."""
 
-    id: str | None
+    id: str
     """The request's id, the same at the inviter."""
     circle: str
     state: str
@@ -114,7 +114,7 @@ class Invited(Result):
     coordinators: int
     """How many people could approve requests when the invitation was made."""
     relay: str
-    """The relay's URI."""
+    """The relay's card."""
     expires_at: datetime
     language: str
     """Of the four words."""
@@ -132,7 +132,7 @@ class Status(Result):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CircleSync(Result):
-    """How a sync of one circle ended. ``error`` is why it could not be finished."""
+    """How a sync of one circle ended. ``error``: why it could not be finished, or what a person must know of it."""
 
     id: str
     alias: str
@@ -146,11 +146,10 @@ class CircleSync(Result):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReport(Result):
-    """How a sync ended. ``error``: why what concerns no single circle could not be finished."""
+    """How a sync ended."""
 
     circles: tuple[CircleSync, ...]
     joins: tuple[Joining, ...]
-    error: TertuliaError | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

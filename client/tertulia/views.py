@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tertulia import boards, identity, results
+from tertulia.alarms import alarm_of
 from tertulia.boards import BoardView, MemberView, PostView
 from tertulia.circle import Circle
 from tertulia.errors import CircleNotFoundError
@@ -14,7 +15,7 @@ from tertulia.identifiers import board_id, circle_id, invitation_id, member_id, 
 from tertulia.invitations import NewInvitation, RequestView
 from tertulia.joining import CardView, JoinView
 from tertulia.states import State
-from tertulia.store import circles, joins, outbox
+from tertulia.store import circles, outbox
 from tertulia.store.circles import CircleRow
 from tertulia.store.events import Event
 from tertulia.store.tx import Tx
@@ -50,7 +51,7 @@ def status(tx: Tx, directory: Path, joins_: Sequence[JoinView]) -> results.Statu
         name=identity.profile_name(tx),
         directory=directory,
         circles=circle_list(tx),
-        joins=tuple(joining(tx, view) for view in joins_),
+        joins=tuple(joining(view) for view in joins_),
     )
 
 
@@ -69,7 +70,7 @@ def sync_report(tx: Tx, done: Sequence[SyncResult], joins_: Sequence[JoinView]) 
     """Return how a sync ended."""
     return results.SyncReport(
         circles=tuple(_circle_sync(tx, one) for one in done),
-        joins=tuple(joining(tx, view) for view in joins_),
+        joins=tuple(joining(view) for view in joins_),
     )
 
 
@@ -81,7 +82,7 @@ def _circle_sync(tx: Tx, done: SyncResult) -> results.CircleSync:
         at_head=done.at_head,
         received=done.received,
         waiting=done.waiting,
-        error=done.error,
+        error=done.error or alarm_of(done.state),
     )
 
 
@@ -192,17 +193,16 @@ def invited(view: CardView) -> results.Invited:
         circle=circle_id(view.lineage_id),
         inviter=member_id(view.inviter),
         coordinators=view.coordinators,
-        relay=view.relay_uri,
+        relay=view.relay.card(),
         expires_at=end_of_day(view.expires_day),
         language=CODES[view.language],
     )
 
 
-def joining(tx: Tx, view: JoinView) -> results.Joining:
+def joining(view: JoinView) -> results.Joining:
     """Return a request of ours."""
-    row = joins.get(tx, view.anchor)
     return results.Joining(
-        id=None if row is None else request_id(row.request_hash),
+        id=request_id(view.request_hash),
         circle=circle_id(view.circle_id),
         state=view.state,
         words=view.words,

@@ -7,7 +7,7 @@ how errors are shown is read from the arguments before anything can go wrong (:f
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -60,6 +60,13 @@ def _language(arguments: Sequence[str]) -> str | None:
         if argument == "--lang" and place + 1 < len(arguments):
             return arguments[place + 1]
     return None
+
+
+def person_language(lang: str | None, environ: Mapping[str, str]) -> str:
+    """Return the language of the person, such as ``fr``: as ``--lang`` or the environment says, else English."""
+    said = lang or environ.get("LC_ALL") or environ.get("LC_MESSAGES") or environ.get("LANG") or ""
+    code = said.replace("-", "_").partition(".")[0].partition("_")[0].lower()
+    return code if code.isalpha() and len(code) in {2, 3} else "en"
 
 
 def check_no_secret(arguments: Sequence[str]) -> None:

@@ -78,8 +78,6 @@ class Output:
 
 def to_json(value: object) -> Any:  # noqa: ANN401 - JSON is what it is
     """Return a result as JSON values: unknown fields absent, times RFC 3339 in UTC to the minute, errors described."""
-    if isinstance(value, TertuliaError):
-        return describe(value)
     if is_dataclass(value) and not isinstance(value, type):
         unknown: frozenset[str] = getattr(value, "unknown_when_none", frozenset())
         pairs = ((field.name, getattr(value, field.name)) for field in fields(value))
@@ -88,11 +86,15 @@ def to_json(value: object) -> Any:  # noqa: ANN401 - JSON is what it is
         return {str(name): to_json(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [to_json(item) for item in value]
+    return _plain(value)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, TertuliaError):
+        return describe(value)
     if isinstance(value, datetime):
         return rfc3339(value)
-    if isinstance(value, Path):
-        return str(value)
-    return value
+    return str(value) if isinstance(value, Path) else value
 
 
 def rfc3339(moment: datetime) -> str:
