@@ -52,6 +52,8 @@ CLOSE_SECONDS = 2.5
 GRACE_SECONDS = 1.0
 """For answers on their way; with the above it stays under the five seconds that a stop may take."""
 SPARE_DESCRIPTORS = 64
+POLL_SHARE = 4
+"""One connection in so many is never held by a waiting reader: whoever has one mailbox could hold all of them."""
 LOW_DISK_BYTES = 256 << 20
 
 
@@ -84,13 +86,18 @@ def make_relay(directory: RelayDirectory, config: Config, clock: Clock) -> Relay
     max_bytes = config.storage.max_mib << 20
     return Relay(
         key=directory.load_key(),
-        settings=Settings(limits=config.quota.limits()),
+        settings=Settings(limits=config.quota.limits(), long_polls=most_long_polls(config.http)),
         storage=SqlStorage(directory.database, rng=secrets.token_bytes, max_bytes=max_bytes or None),
         wakeup=InProcessWakeup(),
         clock=clock,
         rng=secrets.token_bytes,
         on_storage_error=report_storage_fault,
     )
+
+
+def most_long_polls(http: HttpConfig) -> int:
+    """Return how many READs may wait at once: some connections stay free for everybody else."""
+    return http.connections - max(1, http.connections // POLL_SHARE)
 
 
 def report_storage_fault(error: StorageError) -> None:

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tertulia_protocol.relay_api.records import SegmentConfig
+from tertulia_protocol.relay_api.requests import CreateArgs, Op, Payment, PaymentType, ReadArgs, build_request
+from tertulia_protocol.relay_api.responses import Response, Status
+from tertulia_protocol.signing import SigningSeed
 from tertulia_relay import app
 from tertulia_relay.config import Config, HttpConfig
 from tertulia_relay.directory import RelayDirectory
@@ -109,6 +113,36 @@ async def test_upkeep_outlives_a_full_disk_and_does_then_what_was_due(parts, mon
     await clock.step()
     assert codes(directory) == 0
     upkeep.cancel()
+
+
+async def test_readers_who_wait_leave_connections_for_others(tmp_path):
+    """Whoever holds the read key of one mailbox could else hold every connection, 50 seconds at a time."""
+    directory = RelayDirectory(tmp_path / "relay")
+    await app.init(directory, uri="", listen="127.0.0.1:1")
+    key = SigningSeed(bytes(range(32)))
+    config = SegmentConfig(segment_class=1, ttl_class=0, append_vk=key.public_key, read_vk=key.public_key)
+    segment_id = config.segment_id(directory.load_key().public_key)
+    relay = app.make_relay(directory, Config(http=HttpConfig(connections=8)), app.SystemClock())
+
+    async def ask(op, args, *, signed=True):
+        request = build_request(op, args=args, nonce=bytes(16), segment_id=segment_id)
+        request = request.sign(key, relay_pk=directory.load_key().public_key) if signed else request
+        return Response.from_frame(await relay.answer(request.to_frame())).status
+
+    async with app.started(relay):
+        payment = Payment(PaymentType.ENROLMENT_CODE, await relay.add_code(budget=1, days=1))
+        assert await ask(Op.CREATE, CreateArgs(config=config, payment=payment), signed=False) is Status.OK
+        polls = [asyncio.create_task(ask(Op.READ, ReadArgs(after_seq=0, max_bytes=0, wait_s=50))) for _ in range(8)]
+        answered, waiting = await asyncio.wait(polls, return_when=asyncio.FIRST_COMPLETED, timeout=5)
+        while len(answered) < 2:
+            more, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=5)
+            assert more
+            answered |= more
+        assert [poll.result() for poll in answered] == [Status.OK] * 2
+        assert len(waiting) == 6
+        for poll in waiting:
+            poll.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def fails():

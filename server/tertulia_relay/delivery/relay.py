@@ -27,6 +27,9 @@ from tertulia_relay.wakeup.interface import Wakeup
 
 NO_NONCE = bytes(16)
 
+THAW_AGAIN_SECONDS = 1.0
+"""How soon the end of a freeze is tried again where it could not be written."""
+
 EXPIRY_SLICE = 500
 """How many rows one transaction of the nightly deletion takes: writers wait for no more than that."""
 
@@ -148,10 +151,19 @@ class Relay:
             self._wakeup.announce(segment_id)
 
     async def _unfreeze(self, segment_id: bytes, number: int) -> None:
+        while not await self._has_thawed(segment_id, number):
+            await self._clock.sleep(THAW_AGAIN_SECONDS)
+
+    async def _has_thawed(self, segment_id: bytes, number: int) -> bool:
+        # A queue that is full just now, or a database that fails, must not keep the members out for longer.
         try:
             await self._writer.submit(Unfreeze(segment_id=segment_id, number=number))
+        except Refusal:
+            return False
         except StorageError as error:
             self._report(error)
+            return False
+        return True
 
     async def nightly(self) -> None:
         """Delete what has expired, give the space back, and truncate the log of the database. Call once a UTC day.

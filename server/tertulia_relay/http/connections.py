@@ -14,7 +14,8 @@ class Phase(Enum):
 
     IDLE = "waits for the next request"
     HEADER = "a request's header is arriving"
-    REQUEST = "a request is being read, answered or its answer sent"
+    BODY = "a request's body is arriving"
+    REQUEST = "a request is being answered or its answer sent"
 
 
 class Line(Protocol):
@@ -26,6 +27,15 @@ class Line(Protocol):
     def abort(self) -> None:
         """Drop the connection now, with whatever it still had to send."""
         ...
+
+
+GIVE_WAY = (Phase.HEADER, Phase.IDLE, Phase.BODY)
+"""Who gives way first: a client at work needs a moment only for its header, and an idle one loses nothing."""
+
+
+def gives_way(phase: Phase) -> bool:
+    """Answer whether a connection in this phase gives way to a new one: one that is being answered never does."""
+    return phase in GIVE_WAY
 
 
 SWEEP_SECONDS = 0.25
@@ -66,12 +76,13 @@ class Register:
         self._lines.pop(line, None)
 
     def weakest(self) -> Line | None:
-        """Return who gives way: an unfinished header (a client at work needs a moment for it), else who ends soonest.
+        """Return who gives way: see :data:`GIVE_WAY`; among equals, who ends soonest.
 
-        Without it, whoever opens connections and sends nothing keeps everybody else out.
+        Without it, whoever opens connections and sends nothing, or announces bodies that never come, keeps everybody
+        else out without so much as a key.
         """
-        waiting = [line for line in self._lines if line.phase is not Phase.REQUEST]
-        return min(waiting, key=lambda line: (line.phase is Phase.IDLE, line.deadline), default=None)
+        waiting = [line for line in self._lines if gives_way(line.phase)]
+        return min(waiting, key=lambda line: (GIVE_WAY.index(line.phase), line.deadline), default=None)
 
     def sweep(self, now: float) -> None:
         """Drop every connection whose time is up."""

@@ -74,7 +74,7 @@ class RelayConnection(RequestHandler):
     def rest(self) -> None:
         """Begin to wait for the next request, unless it is here already."""
         if self._messages:
-            self.enter(Phase.REQUEST, self._server.config.body_seconds)
+            self.enter(Phase.BODY, self._server.config.body_seconds)
         else:
             self.enter(Phase.IDLE, self._server.config.idle_seconds)
 
@@ -106,10 +106,11 @@ class RelayConnection(RequestHandler):
         if self._request_count != before:
             # At once, not when its handler runs: until then more of the body may come, and it is no header.
             self._header_bytes = 0
-            self.enter(Phase.REQUEST, self._server.config.body_seconds)
+            if self.phase is not Phase.REQUEST:
+                self.enter(Phase.BODY, self._server.config.body_seconds)
             if is_pipelined_too_deep(len(self._messages)):
                 self.abort()
-        elif data and self.phase is not Phase.REQUEST:
+        elif data and self.phase in (Phase.IDLE, Phase.HEADER):
             self._header_received(len(data))
 
     def _header_received(self, length: int) -> None:

@@ -117,7 +117,7 @@ class RelayServer(web.Server):
 
     async def _exchange(self, request: web.BaseRequest, connection: RelayConnection) -> web.Response:
         with self.incoming.hold() as incoming, self.outgoing.hold() as outgoing:
-            connection.enter(Phase.REQUEST, self._transfer_seconds(request.content_length))
+            connection.enter(Phase.BODY, self._transfer_seconds(request.content_length))
             frame = await _read_body(request, incoming)
             connection.enter(Phase.REQUEST, ANSWER_SECONDS)
             answer = await self._answer(frame)

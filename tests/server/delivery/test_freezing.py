@@ -6,6 +6,7 @@ import asyncio
 
 from tertulia_protocol.relay_api.records import HeadState
 from tertulia_protocol.relay_api.responses import Status
+from tertulia_relay.delivery.settings import Settings
 from tests.support.relay_world import RelayWorld, entry_bytes, head_of, retry_after
 
 
@@ -58,6 +59,30 @@ async def test_a_freeze_ends_by_itself_after_two_minutes(world):
     await asyncio.sleep(0)
     await settle(world, segment)
     assert (await world.append(segment, entry_bytes("member"))).status is Status.OK
+
+
+async def test_a_full_queue_does_not_make_a_freeze_last(tmp_path):
+    async with RelayWorld(tmp_path / "r.db", settings=Settings(queue_jobs=1)) as world:
+        segment = await world.created()
+        await world.freeze(segment)
+        await world.clock.until_sleeping()
+        async with world.storage.transaction():  # nothing is written meanwhile, and one write waits
+            first = asyncio.ensure_future(world.create(segment))
+            await asyncio.sleep(0)
+            second = asyncio.ensure_future(world.create(segment))
+            await asyncio.sleep(0)
+            third = asyncio.ensure_future(world.create(segment))
+            await asyncio.sleep(0)
+            assert (await third).status is Status.BUSY
+            world.clock.pass_(120)
+            await world.clock.until_sleeping()
+        await asyncio.gather(first, second)
+        assert await frozen(world, segment) != 0
+        world.clock.pass_(1)
+        async with asyncio.timeout(5):
+            while await frozen(world, segment):
+                pass
+        assert world.clock.sleepers == 0
 
 
 async def test_an_old_timer_does_not_end_a_new_freeze(world):

@@ -201,6 +201,53 @@ async def test_connections_are_bounded_and_silent_ones_give_way():
         assert await until_closed(silent[0][0]) == b""
 
 
+async def test_a_body_that_never_comes_gives_way():
+    """Nobody needs a key to announce a body, so a thousand of these would keep everybody else out."""
+    async with running(config=msgspec.structs.replace(PATIENT, connections=8)) as relay:
+        stalled = [await relay.connect() for _ in range(8)]
+        for _, writer in stalled:
+            writer.write(request(b"ab", fields=["Content-Length: 263168"]))
+        await until(lambda: all(line.phase is Phase.BODY for line in relay.server.connections))
+        assert (await relay.ask(request(b"abc")))[2] == b"cba"
+        assert len(relay.server.register) <= 8
+        assert await until_closed(stalled[0][0]) == b""
+
+
+async def test_an_idle_connection_gives_way_before_one_that_sends():
+    async with running(config=msgspec.structs.replace(PATIENT, connections=4)) as relay:
+        sending, writer = await relay.connect()
+        writer.write(request(b"ab", fields=["Content-Length: 4"]))
+        idle = [await relay.connect() for _ in range(3)]
+        for reader, other in idle:
+            other.write(request(b"abc"))
+            assert (await read_answer(reader))[2] == b"cba"
+        for _ in range(3):
+            assert (await relay.ask(request(b"abc")))[2] == b"cba"
+        writer.write(b"cd")
+        assert (await read_answer(sending))[2] == b"dcba"
+
+
+async def test_a_request_behind_another_leaves_its_deadline_alone():
+    """It may not end a long poll before its time, nor make one that gives way of it."""
+    release = asyncio.Event()
+
+    async def answer(frame):
+        await release.wait()
+        return frame
+
+    async with running(answer, QUICK) as relay:
+        reader, writer = await relay.connect()
+        writer.write(request(b"one"))
+        await until(lambda: any(line.phase is Phase.REQUEST for line in relay.server.connections))
+        (line,) = relay.server.connections
+        deadline = line.deadline
+        writer.write(request(b"two"))
+        await until(lambda: line._messages)
+        assert (line.phase, line.deadline) == (Phase.REQUEST, deadline)
+        release.set()
+        assert [(await read_answer(reader))[2] for _ in range(2)] == [b"one", b"two"]
+
+
 async def test_a_connection_at_work_does_not_give_way():
     release = asyncio.Event()
 
