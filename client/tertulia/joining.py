@@ -14,15 +14,16 @@ from typing import Final
 from tertulia import answers
 from tertulia.blobs import work
 from tertulia.errors import AlreadyMemberError, LinkError, RelayGoneError, UsedLinkError
+from tertulia.identity import member_key
 from tertulia.invitations import pack_numbers, unpack_numbers
 from tertulia.relays import SegmentAddr
 from tertulia.runtime import Runtime
-from tertulia.store import circles, events, joins, meta
+from tertulia.store import circles, events, joins
 from tertulia.store.joins import JoiningRow
 from tertulia.store.tx import Tx
 from tertulia.transport.interface import Purpose
 from tertulia.words import known_language, words_of
-from tertulia_protocol.circle.identity import DEVICE_ID_LENGTH, member_key
+from tertulia_protocol.circle.identity import DEVICE_ID_LENGTH
 from tertulia_protocol.circle.invitation import DAY, InviteLink, InvitePreamble, Language, open_card
 from tertulia_protocol.circle.join_request import reply_box, seal_request
 from tertulia_protocol.circle.joining import PendingJoin, build_request
@@ -33,7 +34,7 @@ from tertulia_protocol.content.types import check_name
 from tertulia_protocol.errors import InvalidMessageError, RuleError, TransportError
 from tertulia_protocol.relay_api.addresses import RelayAddr
 from tertulia_protocol.relay_api.responses import Status
-from tertulia_protocol.signing import NOBODY, SigningSeed
+from tertulia_protocol.signing import NOBODY
 
 ANSWER_DAYS: Final = 30
 """How long after the last day of a link an answer is still looked for: as long as its box stays at the relay."""
@@ -180,16 +181,12 @@ def _prepare(tx: Tx, link: InviteLink, preamble: InvitePreamble, *, name: str, r
     return build_request(
         link=link,
         preamble=preamble,
-        member=_member(tx, preamble.lineage_id),
+        member=member_key(tx, preamble.lineage_id),
         device_id=runtime.rng(DEVICE_ID_LENGTH),
         intro=name,
         now=runtime.clock.now(),
         rng=runtime.rng,
     )
-
-
-def _member(tx: Tx, lineage_id: bytes) -> SigningSeed:
-    return member_key(meta.get(tx, meta.PERSON_SEED) or b"", lineage_id)
 
 
 def _store(  # noqa: PLR0913 - the parts of a row

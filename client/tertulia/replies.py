@@ -43,7 +43,7 @@ ADDING: Final = "adding"
 ADDED: Final = "added"
 SENT: Final = "sent"
 
-AFTER: Final = b"join"
+AFTER: Final = b"tl1 add"
 """What marks a commit's ``after`` as ours; the hash of the request follows."""
 
 BLOB_TTL: Final = 1

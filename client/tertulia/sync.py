@@ -133,7 +133,7 @@ async def sync_all(runtime: Runtime, *, timeout: float) -> tuple[SyncResult, ...
     before = await _circle_ids(runtime)
     try:
         async with asyncio.timeout(timeout):
-            joined = await joining.work_on_joins(runtime)
+            joined = await _work_on_joins(runtime)
             await asyncio.gather(*(one(circle_id) for circle_id in dict.fromkeys((*before, *joined))))
     except TimeoutError:
         pass
@@ -141,6 +141,14 @@ async def sync_all(runtime: Runtime, *, timeout: float) -> tuple[SyncResult, ...
         if circle_id not in results:
             results[circle_id] = await _result(runtime, circle_id, _Round(), TransportError("no time was left"))
     return tuple(results.values())
+
+
+async def _work_on_joins(runtime: Runtime) -> tuple[bytes, ...]:
+    """Go on with requests to join; a relay that cannot be reached does not hold up the circles on others."""
+    try:
+        return await joining.work_on_joins(runtime)
+    except TransportError:
+        return ()
 
 
 async def _circle_ids(runtime: Runtime) -> tuple[bytes, ...]:

@@ -329,7 +329,7 @@ async def test_a_relay_tells_its_limits():
 async def test_a_relay_with_another_key_is_refused():
     async with World() as world:
         known = replace(world.address, relay_pk=seed("the one we were told of").public_key)
-        world.transport._relays[known.relay_pk] = world.relay
+        world.transport._relays[known.uri] = world.relay
         with pytest.raises(WrongRelayError) as caught:
             await world.client.info(known)
         assert caught.value.code == "relay.wrong_key"

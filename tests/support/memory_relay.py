@@ -106,7 +106,7 @@ class MemoryTransport:
     """
 
     def __init__(self, *relays: MemoryRelay) -> None:
-        self._relays = {relay.key.public_key: relay for relay in relays}
+        self._relays = {relay.address.uri: relay for relay in relays}
         self.offline = False
         self.before: Hook | None = None
         self.after: Hook | None = None
@@ -116,17 +116,17 @@ class MemoryTransport:
 
     def add(self, relay: MemoryRelay) -> None:
         """Make one more relay reachable."""
-        self._relays[relay.key.public_key] = relay
+        self._relays[relay.address.uri] = relay
 
     async def send(self, address: RelayAddr, request: Request, *, stream: str) -> Response:
         """Hand the frame of a request to its relay and read its answer, as every transport does."""
-        if self.offline or address.relay_pk not in self._relays:
+        if self.offline or address.uri not in self._relays:
             raise UnreachableError("offline")
         if self.before is not None:
             await self.before(address, request, stream)
         frame = request.to_frame()
         self.sent.append(Sent(address.relay_pk, stream, Op(request.op), request.segment_id, frame))
-        answer = await self._relays[address.relay_pk].answer(frame)
+        answer = await self._relays[address.uri].answer(frame)
         if self.frames is not None:
             self.frames += [frame, answer]
         if self.after is not None:
