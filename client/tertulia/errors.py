@@ -375,7 +375,7 @@ class CutOffError(TrustError):
 
 
 class CopiedError(TrustError):
-    """Another device writes in this circle with the keys of this one: the profile was copied, or put back from a copy."""
+    """Another device writes in this circle with the keys of this one: the profile was copied or restored."""
 
     code = "circle.copied"
     kept = "You can read what you have; nothing more is sent from here."
@@ -559,6 +559,7 @@ EXIT_CODES: MappingProxyType[type[TertuliaError], int] = MappingProxyType(
         InvalidMessageError: 4,
         TransportError: 5,
         StorageError: 6,
+        PaymentError: 4,
         PassphraseMissingError: 7,
         WrongPassphraseError: 7,
         NotAllowedError: 8,

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlcipher3 import dbapi2
 
-from tertulia.errors import DamagedStoreError, DiskFullError, LockedError, StoreFilesError
+from tertulia.errors import DamagedStoreError, DiskFullError, StoreFilesError
 from tertulia_protocol.errors import InternalError, StorageError
 
 SQLITE_PERM, SQLITE_BUSY, SQLITE_LOCKED, SQLITE_READONLY = 3, 5, 6, 8
@@ -77,8 +77,6 @@ def named(error: Exception) -> StorageError | InternalError:
         return DiskFullError(name)
     if code in {SQLITE_NOTADB, SQLITE_CORRUPT}:
         return DamagedStoreError(name)
-    if code in {SQLITE_BUSY, SQLITE_LOCKED}:
-        return LockedError(name, path="")
-    if code in {SQLITE_PERM, SQLITE_READONLY, SQLITE_IOERR, SQLITE_CANTOPEN}:
+    if code in {SQLITE_BUSY, SQLITE_LOCKED, SQLITE_PERM, SQLITE_READONLY, SQLITE_IOERR, SQLITE_CANTOPEN}:
         return StoreFilesError(problem=name)
     return InternalError(f"the store: {name}")

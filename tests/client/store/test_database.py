@@ -244,7 +244,7 @@ async def test_one_thread_does_all_the_work_in_order(profile):
     async with await create_store(profile, executor=ThreadExecutor(), clock=SystemClock()) as store:
         seen: list[tuple[int, int]] = []
         await asyncio.gather(
-            *(store.run(lambda tx, n=n: seen.append((n, threading.get_ident()))) for n in range(20))  # noqa: ARG005
+            *(store.run(lambda tx, n=n: seen.append((n, threading.get_ident()))) for n in range(20))  # noqa: ARG005 - work takes the transaction
         )
         assert [n for n, _ in seen] == list(range(20))
         assert {thread for _, thread in seen} != {threading.get_ident()}
@@ -275,10 +275,10 @@ async def test_a_closed_store_says_so(profile, executor):
     await store.close()
     await store.close()
     with pytest.raises((StoreClosedError, RuntimeError)):
-        await store.run(lambda tx: None)  # noqa: ARG005
+        await store.run(lambda tx: None)  # noqa: ARG005 - work takes the transaction
     if isinstance(executor, InlineExecutor):
         with pytest.raises(StoreClosedError) as caught:
-            await store.read(lambda tx: None)  # noqa: ARG005
+            await store.read(lambda tx: None)  # noqa: ARG005 - work takes the transaction
         assert caught.value.code == "store.closed"
 
 
