@@ -1,8 +1,8 @@
 """When a commit is valid: rules V1 to V16, the circle's law in one place (docs/protocol, "Commits").
 
 A commit is judged by (my state, this entry) and nothing else: no clock, no network, no earlier log, no person. So all
-members in one epoch come to one answer. It is one long module on purpose: the law is read in one piece; what a leaf
-and a Charter must be in detail stands in ``leaf_rules`` and ``charter_rules``. The order is that of E22::
+members in one epoch come to one answer. What an entry, a leaf and a Charter must be in detail stands in
+``entry_rules``, ``leaf_rules``, ``charter_rules`` and ``epoch_rules``. The order is that of E22::
 
     check_entry     V1 V2        the entry's header and the MLS framing, before any key is used
     Group.open                   decryption, signature; nothing is consumed yet
@@ -20,39 +20,65 @@ proposal (V5) fail: :class:`StuckError`. Whatever is raised, the caller has chan
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from tertulia_protocol.circle import charter_rules, leaf_rules
 from tertulia_protocol.circle.aad import EntryAAD, coordinator_leaves
 from tertulia_protocol.circle.charter import (
-    EXTENSION_TYPE,
     Charter,
     charter_of,
     refreshed_in,
-    required_capabilities,
 )
-from tertulia_protocol.circle.entries import REPAIR, InnerHeader
-from tertulia_protocol.circle.errors import OutdatedError, StuckError
+from tertulia_protocol.circle.entry_rules import (
+    as_rule,
+    check_entry,
+    check_no_coord,
+    check_repair,
+    check_v1,
+    check_v2,
+    check_v3,
+    read_message,
+)
+from tertulia_protocol.circle.epoch_rules import (
+    BEHAVIOUR_VERSION,
+    check_epoch,
+    check_extensions,
+    check_min_client,
+    check_result,
+)
+from tertulia_protocol.circle.errors import StuckError
 from tertulia_protocol.circle.identity import member_of
 from tertulia_protocol.circle.roster import RosterChange, check_approvals, is_approval_needed
 from tertulia_protocol.codec import parse
 from tertulia_protocol.errors import InvalidMessageError, RuleError
 from tertulia_protocol.mls.commit import Commit
 from tertulia_protocol.mls.errors import UnknownProposalError
-from tertulia_protocol.mls.extensions import Extension, ExtensionType
-from tertulia_protocol.mls.framing import PrivateMessage, SenderType
 from tertulia_protocol.mls.group import Group
-from tertulia_protocol.mls.group_state import GroupState, Opened, ProvisionalCommit, StagedCommit, leaf_at
+from tertulia_protocol.mls.group_state import Opened, ProvisionalCommit, StagedCommit, leaf_at
 from tertulia_protocol.mls.leaf_node import LeafNode
-from tertulia_protocol.mls.mls_message import MLSMessage
 from tertulia_protocol.mls.proposal_rules import ResolvedProposal, of_kind
 from tertulia_protocol.mls.proposals import Add, GroupContextExtensions, Proposal, Remove, Update
 from tertulia_protocol.mls.tree_math import LeafIndex
 
-BEHAVIOUR_VERSION: Final = 1
-"""What this program knows how to do; a Charter may ask for more (E38)."""
+__all__ = [
+    "BEHAVIOUR_VERSION",
+    "RULES",
+    "CommitView",
+    "apply_commit",
+    "check_commit",
+    "check_entry",
+    "check_epoch",
+    "check_min_client",
+    "check_no_coord",
+    "check_repair",
+    "check_result",
+    "check_v1",
+    "check_v2",
+    "check_v3",
+    "read_message",
+    "stage_commit",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,81 +118,6 @@ class CommitView:
         return (resolved for resolved in self.commit.proposals if resolved.by_reference)
 
 
-@contextmanager
-def _as_rule(rule: str) -> Iterator[None]:
-    """Let whatever is wrong with bytes from outside be told as a broken rule."""
-    try:
-        yield
-    except InvalidMessageError as error:
-        if isinstance(error, RuleError) and error.rule == rule:
-            raise
-        raise RuleError(error.detail, rule=rule) from error
-
-
-# --- V1 to V3: is it for this group, and from a member? ------------------------------------------------------------
-
-
-def check_entry(header: InnerHeader, body: bytes, group: GroupState) -> tuple[PrivateMessage, EntryAAD]:
-    """Check the entry around an MLS message, before any key is used (V1, V2, E22); return what is inside.
-
-    Segment and log are checked with the header alone: ``entries.check_place``.
-
-    :raises RuleError: junk; skip the entry silently.
-    """
-    with _as_rule("V1"):
-        message = read_message(body)
-    check_v1(header, message, group)
-    with _as_rule("V2"):
-        aad = parse(EntryAAD, message.authenticated_data)
-    check_v2(header, aad)
-    return message, aad
-
-
-def read_message(body: bytes) -> PrivateMessage:
-    """Return the PrivateMessage in an entry (V1): no other MLS message belongs into a log. :raises RuleError: another.
-
-    A PublicMessage would show the relay's operator, once it has the segment's keys, who says what.
-    """
-    message = parse(MLSMessage, body).body
-    if not isinstance(message, PrivateMessage):
-        raise RuleError(f"a {type(message).__name__} in the log", rule="V1")
-    return message
-
-
-def check_v1(header: InnerHeader, message: PrivateMessage, group: GroupState) -> None:
-    """V1: the message is for my group and my epoch, and the header says the same (E22).
-
-    Otherwise entries could be replayed from other groups, or a header could claim another epoch than its content.
-    """
-    if message.group_id != group.group_id:
-        raise RuleError("a message of another group", rule="V1")
-    if message.epoch != group.epoch or header.epoch != message.epoch:
-        raise RuleError(f"a message of epoch {message.epoch} in epoch {group.epoch}", rule="V1")
-
-
-def check_v2(header: InnerHeader, aad: EntryAAD) -> None:
-    """V2: the author signed this very header.
-
-    Otherwise whoever copies the message into another entry could put other claims into its author's mouth: another
-    segment, another parent, a repair.
-    """
-    if aad.header_hash != header.hash():
-        raise RuleError("the header is not the one that the author signed", rule="V2")
-
-
-def check_v3(opened: Opened[Group]) -> None:
-    """V3: the sender is a member. Nobody joins or speaks from outside."""
-    if opened.content.content.sender.type is not SenderType.MEMBER:
-        raise RuleError("the sender is not a member", rule="V3")
-    leaf_at(opened.group.tree, opened.sender)
-
-
-def check_no_coord(opened: Opened[Group], aad: EntryAAD) -> None:
-    """E7: only commits carry the coordinators' secret. :raises RuleError: another message does."""
-    if not isinstance(opened.body, Commit) and aad.coord is not None:
-        raise RuleError("a coordinators' secret outside of a commit", rule="E7")
-
-
 # --- V4 to V14: may it be done? ------------------------------------------------------------------------------------
 
 
@@ -198,7 +149,7 @@ def is_refresh(opened: Opened[Group], before: Charter) -> bool:
 
 
 def _refreshed_in(leaf: LeafNode) -> int | None:
-    with _as_rule("V8"):
+    with as_rule("V8"):
         return refreshed_in(leaf)
 
 
@@ -353,14 +304,6 @@ def check_v13(view: CommitView) -> None:
     check_extensions(view.commit.extensions_after)
 
 
-def check_extensions(extensions: tuple[Extension, ...]) -> None:
-    """V13: a circle's group has two extensions. :raises RuleError: others, in another order or with other needs."""
-    if [extension.type for extension in extensions] != [ExtensionType.REQUIRED_CAPABILITIES, EXTENSION_TYPE]:
-        raise RuleError("other extensions than a circle has", rule="V13")
-    if extensions[0] != required_capabilities().extension():
-        raise RuleError("other required capabilities than a circle has", rule="V13")
-
-
 def check_v14(view: CommitView) -> None:
     """V14: whoever only adds may omit the path; everybody else renews the keys. MLS demands the same (RFC 9420 12.4).
 
@@ -389,7 +332,7 @@ RULES: Final[tuple[tuple[str, Callable[[CommitView], None]], ...]] = (
 def check_commit(view: CommitView) -> None:
     """Run V4 to V14 in order. :raises RuleError: one is broken; ``rule`` says which."""
     for rule, check in RULES:
-        with _as_rule(rule):
+        with as_rule(rule):
             check(view)
 
 
@@ -400,16 +343,16 @@ def stage_commit(opened: Opened[Group]) -> CommitView:
     :raises StuckError: it refers to a proposal that we do not have (V5, E22).
     :raises OutdatedError: the next epoch is for newer programs (E38): merge nothing, read on, ask for an update.
     """
-    with _as_rule("V2"):
+    with as_rule("V2"):
         aad = parse(EntryAAD, opened.authenticated_data)
-    with _as_rule("V3"):
+    with as_rule("V3"):
         check_v3(opened)
     before = charter_of(opened.group.extensions)
-    with _as_rule("V4"):
+    with as_rule("V4"):
         check_author(opened, before)
     check_commit_values(opened)
     provisional = _stage(opened)
-    with _as_rule("V12"):
+    with as_rule("V12"):
         after = charter_of(provisional.extensions_after)
     view = CommitView(commit=provisional, aad=aad, before=before, after=after)
     check_commit(view)
@@ -435,12 +378,6 @@ def _stage(opened: Opened[Group]) -> ProvisionalCommit[Group]:
         raise RuleError(error.detail, rule="RFC9420-12.4.2") from error
 
 
-def check_min_client(charter: Charter) -> None:
-    """E38: this program knows what the next epoch asks for. :raises OutdatedError: it is too old."""
-    if charter.policy.min_client > BEHAVIOUR_VERSION:
-        raise OutdatedError(f"version {charter.policy.min_client} is needed, this is {BEHAVIOUR_VERSION}")
-
-
 # --- V15 and V16: does it lead where it says? ----------------------------------------------------------------------
 
 
@@ -456,41 +393,3 @@ def apply_commit(view: CommitView) -> StagedCommit[Group]:
     if staged.next is not None:
         check_result(staged.next)
     return staged
-
-
-def check_result(group: GroupState) -> None:
-    """V16: all credentials and the Charter of the resulting epoch decode and pass V8 to V10.
-
-    :raises StuckError: they do not.
-    """
-    try:
-        check_epoch(group)
-    except InvalidMessageError as error:
-        raise StuckError(error.detail, rule="V16") from error
-
-
-def check_epoch(group: GroupState) -> Charter:
-    """Check an epoch of a circle as a whole, as V16 and every joiner do; return its Charter.
-
-    :raises InvalidMessageError: extensions, Charter, a leaf, all leaves together or the roster are not valid.
-    """
-    check_extensions(group.extensions)
-    charter = charter_of(group.extensions)
-    charter_rules.check_form(charter)
-    leaf_rules.verify_all_leaves(group.tree, charter)
-    leaf_rules.check_leaves_together(group.tree, charter)
-    charter_rules.check_coordinators(charter, group.tree)
-    return charter
-
-
-# --- E4: a commit in the place of one that could not be followed ---------------------------------------------------
-
-
-def check_repair(header: InnerHeader, refused: bytes) -> None:
-    """E4: who is stuck takes only the repair of what it refused, not a loser of a race that lies in the log too.
-
-    :param refused: the 12 bytes of ``entries.repair_of`` for the entry that made us stuck.
-    :raises RuleError: it is another commit.
-    """
-    if header.flags != REPAIR or header.rsv != refused:
-        raise RuleError("a commit that repairs nothing", rule="E4")
