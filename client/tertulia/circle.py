@@ -73,8 +73,7 @@ class Circle:
         row = circles.get(tx, circle_id)
         if row is None:
             raise CircleNotFoundError(name=circle_id.hex())
-        stored = mls.load(tx, circle_id)
-        circle = cls(tx, row, Group.load(stored) if stored else None, _segments(tx, circle_id, row.segment_no))
+        circle = cls(tx, row, _load_group(tx, circle_id), _segments(tx, circle_id, row.segment_no))
         circle.access = _access(tx, circle_id, row.segment_no)
         return circle
 
@@ -117,6 +116,7 @@ class Circle:
             joined_at=now,
         )
         circles.add(tx, row)
+        tx.cache.pop(row.id, None)
         mls.save(tx, row.id, group.rows())
         if coord_secret is not None:
             circles.put_coord_key(tx, CoordKeyRow(circle=row.id, coord_gen=row.coord_gen, secret=coord_secret))
@@ -144,6 +144,7 @@ class Circle:
             puts, deletes = changed_rows(self._stored_group, self._group)
             mls.save(self.tx, self.id, {**dict.fromkeys(deletes), **puts})
         self._stored_group = self._group
+        self.tx.cache[self.id] = self._group
 
     # State
 
@@ -356,6 +357,17 @@ def check_new(tx: Tx, circle_id: bytes) -> None:
     """
     if circles.get(tx, circle_id) is not None:
         raise UsageError("this profile already has this circle")
+
+
+def _load_group(tx: Tx, circle_id: bytes) -> Group | None:
+    """Return the stored group: immutable, so the one that was read or saved last serves as well as its rows."""
+    cached = tx.cache.get(circle_id)
+    if isinstance(cached, Group):
+        return cached
+    stored = mls.load(tx, circle_id)
+    group = Group.load(stored) if stored else None
+    tx.cache[circle_id] = group
+    return group
 
 
 def _segments(tx: Tx, circle_id: bytes, segment_no: int) -> dict[int, SegmentRow]:

@@ -55,6 +55,7 @@ class Store:
         self._executor = executor
         self._lock = lock
         self._connection: Connection | None = connection
+        self._cache: dict[bytes, object] = {}
         self.on_events: Callable[[], None] = lambda: None
         """Called in the event loop after the commit of a transaction that added events."""
 
@@ -127,6 +128,7 @@ class Store:
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
+        self._cache.clear()
         if connection is not None:
             connection.close()
 
@@ -165,7 +167,7 @@ class Store:
         connection = self._connection
         if connection is None:
             raise StoreClosedError
-        return transact(connection, work, begin=begin)
+        return transact(connection, work, begin=begin, cache=self._cache)
 
     async def checkpoint(self) -> None:
         """Empty the database's log: what was deleted since the last time (keys of past epochs) is gone from it too.
@@ -181,9 +183,15 @@ class Store:
         await self._executor.run(lambda: _rewrap(self.profile, old=old, new=new, rng=rng, cost=cost, floor=floor))
 
 
-def transact(connection: Connection, work: Callable[[Tx], T], *, begin: str = "BEGIN IMMEDIATE") -> tuple[T, bool]:
+def transact(
+    connection: Connection,
+    work: Callable[[Tx], T],
+    *,
+    begin: str = "BEGIN IMMEDIATE",
+    cache: dict[bytes, object] | None = None,
+) -> tuple[T, bool]:
     """Run ``work`` in one transaction; return its result and whether it added events."""
-    tx = Tx(connection)
+    tx = Tx(connection, cache)
     with translated():
         connection.execute(begin)
     try:
@@ -191,6 +199,7 @@ def transact(connection: Connection, work: Callable[[Tx], T], *, begin: str = "B
         with translated():
             connection.execute("COMMIT")
     except BaseException:
+        tx.cache.clear()
         # A full disk has rolled back already; a second failure here must not hide the first.
         with contextlib.suppress(Exception):
             if connection.in_transaction:

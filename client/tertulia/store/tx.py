@@ -14,10 +14,13 @@ Row = tuple[Any, ...]
 class Tx:
     """A transaction that is open. Only modules of ``tertulia.store`` call its methods; all others pass it on."""
 
-    __slots__ = ("_connection", "has_events")
+    __slots__ = ("_connection", "cache", "has_events")
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, cache: dict[bytes, object] | None = None) -> None:
         self._connection = connection
+        self.cache = {} if cache is None else cache
+        """Values that were read and are dear to read again. Whoever writes the rows behind one replaces it here; it is
+        emptied when a transaction is rolled back."""
         self.has_events = False
         """Set by ``store.events.add``: readers of the event log are woken after the commit."""
 

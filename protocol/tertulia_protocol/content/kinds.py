@@ -85,6 +85,8 @@ class Kind:
     fields: Mapping[str, FieldRule]
     place: Place | None = None
     hints: Mapping[str, Any] = field(init=False, repr=False)
+    required: frozenset[str] = field(init=False, repr=False)
+    """The fields that a new object must have."""
 
     def __post_init__(self) -> None:
         """:raises ValueError: the rules and the struct do not have the same fields."""
@@ -92,11 +94,8 @@ class Kind:
         if set(hints) != set(self.fields):
             raise ValueError(f"the fields of {self.name} and their rules differ")
         object.__setattr__(self, "hints", hints)
-
-    @property
-    def required(self) -> frozenset[str]:
-        """Return the fields that a new object must have."""
-        return frozenset(item.name for item in msgspec.structs.fields(self.content) if item.required)
+        required = frozenset(item.name for item in msgspec.structs.fields(self.content) if item.required)
+        object.__setattr__(self, "required", required)
 
     def object_id(self, *, member_pk: bytes, post_id: bytes) -> bytes:
         """Return the 16-byte id of what ``member_pk`` (32 bytes) creates by the post ``post_id`` (16 bytes)."""
