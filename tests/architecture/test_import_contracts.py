@@ -25,6 +25,7 @@ PLANTED = {
     "delivery": ("server/tertulia_relay/delivery/__init__.py", "import aiohttp"),
     "implementations": ("server/tertulia_relay/delivery/__init__.py", "import tertulia_relay.storage.sql"),
     "client": ("client/tertulia/errors.py", "import tertulia.cli"),
+    "composition": ("client/tertulia/relays.py", "import tertulia.system"),
 }
 
 
