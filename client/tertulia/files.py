@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from tertulia.clock import Rng
 from tertulia.errors import FileChangedError, FileError, TargetExistsError
@@ -30,10 +31,15 @@ def file_problems(path: Path) -> Iterator[None]:
 
 def size_of(path: Path) -> int:
     """Return the size of a file that can be sent. :raises FileError: not there, not readable, or no plain file."""
-    with file_problems(path), path.open("rb") as file:
+    with file_problems(path), _open(path) as file:
         found = os.fstat(file.fileno())
     check_plain_file(path, found.st_mode)
     return found.st_size
+
+
+def _open(path: Path) -> BinaryIO:
+    # A pipe would wait for its writer for ever.
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
 
 
 def check_plain_file(path: Path, mode: int) -> None:
@@ -45,7 +51,7 @@ def check_plain_file(path: Path, mode: int) -> None:
 def read_part(path: Path, offset: int, length: int) -> bytes:
     """Return a part of a file that was there before. :raises FileChangedError: it is shorter now, or gone."""
     try:
-        with path.open("rb") as file:
+        with _open(path) as file:
             file.seek(offset)
             data = file.read(length)
     except OSError as error:

@@ -15,14 +15,13 @@ from tertulia import answers
 from tertulia.blobs import work
 from tertulia.errors import AlreadyMemberError, LinkError, RelayGoneError, UsedLinkError
 from tertulia.identity import member_key
-from tertulia.invitations import pack_numbers, unpack_numbers
 from tertulia.relays import SegmentAddr
 from tertulia.runtime import Runtime
 from tertulia.store import circles, events, joins
 from tertulia.store.joins import JoiningRow
 from tertulia.store.tx import Tx
 from tertulia.transport.interface import Purpose
-from tertulia.words import known_language, words_of
+from tertulia.words import known_language, pack_numbers, unpack_numbers, words_of
 from tertulia_protocol.circle.identity import DEVICE_ID_LENGTH
 from tertulia_protocol.circle.invitation import DAY, InviteLink, InvitePreamble, Language, open_card
 from tertulia_protocol.circle.join_request import reply_box, seal_request

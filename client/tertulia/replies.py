@@ -166,6 +166,12 @@ def begin(tx: Tx, circle_id: bytes, request: bytes, *, relay: RelayAddr, history
     return member_pk
 
 
+def anchors_of_adding(tx: Tx, circle_id: bytes) -> frozenset[bytes]:
+    """Return the invitations whose approved joiner is not known to be in the circle yet."""
+    adding = (row for row in rows.list_replies(tx, circle_id) if row.state == ADDING)
+    return frozenset(parse(ReplyData, row.data).parsed.anchor for row in adding)
+
+
 # --- The commit ----------------------------------------------------------------------------------------------------
 
 

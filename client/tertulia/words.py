@@ -89,3 +89,14 @@ def _plain(word: str) -> str:
     letters = unicodedata.normalize("NFKD", word.strip().casefold())
     plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
     return plain.lstrip("0") or "0" if plain.isdecimal() else plain
+
+
+def pack_numbers(numbers: Sas) -> bytes:
+    """Return four numbers as they are stored, 8 bytes."""
+    return b"".join(number.to_bytes(2, "big") for number in numbers)
+
+
+def unpack_numbers(data: bytes) -> Sas:
+    """Return four numbers that were stored."""
+    first, second, third, fourth = (int.from_bytes(data[i : i + 2], "big") for i in range(0, 8, 2))
+    return first, second, third, fourth
