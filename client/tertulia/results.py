@@ -97,7 +97,7 @@ class Joining(Result):
     """The request's id, the same at the inviter."""
     circle: str
     state: str
-    """``prepared`` until it is at the relay, ``requested`` until it is answered, ``history`` while the past comes."""
+    """``prepared`` until it is at the relay, ``waiting`` until it is answered, ``history`` while the past comes."""
     words: tuple[str, ...]
     numbers: tuple[str, ...]
     """The same as four numbers of four digits."""

@@ -13,7 +13,7 @@ from tertulia.circle import Circle
 from tertulia.errors import CircleNotFoundError
 from tertulia.identifiers import board_id, circle_id, invitation_id, member_id, post_id, request_id
 from tertulia.invitations import NewInvitation, RequestView
-from tertulia.joining import CardView, JoinView
+from tertulia.joining import CardView, JoinState, JoinView
 from tertulia.states import State
 from tertulia.store import circles, outbox
 from tertulia.store.circles import CircleRow
@@ -26,6 +26,9 @@ from tertulia_protocol.content.types import Attachment
 from tertulia_protocol.relay_api.addresses import RelayAddr
 
 MINUTE = 60
+
+WAITING = "waiting"
+"""What an open request of ours is to a person: the answer is somebody else's to give."""
 
 
 def moment(seconds: int) -> datetime:
@@ -204,7 +207,7 @@ def joining(view: JoinView) -> results.Joining:
     return results.Joining(
         id=request_id(view.request_hash),
         circle=circle_id(view.circle_id),
-        state=view.state,
+        state=WAITING if view.state is JoinState.REQUESTED else view.state.value,
         words=view.words,
         numbers=tuple(f"{number:04}" for number in view.numbers),
         expires_at=end_of_day(view.expires_day),
