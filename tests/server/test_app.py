@@ -133,9 +133,9 @@ async def test_readers_who_wait_leave_connections_for_others(tmp_path):
         payment = Payment(PaymentType.ENROLMENT_CODE, await relay.add_code(budget=1, days=1))
         assert await ask(Op.CREATE, CreateArgs(config=config, payment=payment), signed=False) is Status.OK
         polls = [asyncio.create_task(ask(Op.READ, ReadArgs(after_seq=0, max_bytes=0, wait_s=50))) for _ in range(8)]
-        answered, waiting = await asyncio.wait(polls, return_when=asyncio.FIRST_COMPLETED, timeout=5)
+        answered, waiting = await asyncio.wait(polls, return_when=asyncio.FIRST_COMPLETED, timeout=2)
         while len(answered) < 2:
-            more, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=5)
+            more, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=2)
             assert more
             answered |= more
         assert [poll.result() for poll in answered] == [Status.OK] * 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from tertulia_protocol.errors import RuleError
 from tertulia_protocol.mls.ciphersuite import CipherSuite
 from tertulia_protocol.mls.errors import UnknownProposalError, UnknownPskError
 from tertulia_protocol.mls.framing import AuthenticatedContent
@@ -26,6 +27,8 @@ from tertulia_protocol.mls.secret_tree import SecretTree
 from tertulia_protocol.mls.transcript import confirmed_transcript_hash, interim_transcript_hash
 from tertulia_protocol.mls.tree_hash import tree_hash
 from tertulia_protocol.mls.tree_math import LeafIndex, NodeIndex, direct_path, leaf_to_node
+
+MAX_EPOCH = 2**64 - 1
 
 
 def view_of(group: GroupState) -> GroupView:
@@ -79,11 +82,20 @@ def _resumption(group: GroupState, epoch: int) -> bytes | None:
     return next((past.resumption_psk for past in group.past if past.context.epoch == epoch), None)
 
 
+def check_epoch_left(epoch: int) -> None:
+    """Check that another epoch can follow: whoever founds a group chooses where it starts. :raises RuleError: none."""
+    if epoch >= MAX_EPOCH:
+        raise RuleError("the group is in its last epoch", rule="RFC9420-12.4")
+
+
 def provisional_context(group: GroupState, effect: Effect, tree: RatchetTree) -> GroupContext:
     """Return the context that path secrets are encrypted under (RFC 9420 section 12.4.1).
 
     It is that of the next epoch with the confirmed transcript hash of the present one.
+
+    :raises RuleError: there is no next epoch.
     """
+    check_epoch_left(group.epoch)
     return replace(
         group.context,
         epoch=group.epoch + 1,

@@ -111,6 +111,17 @@ class Capabilities:
         """Return whether the extension type is a default one or listed."""
         return kind in DEFAULT_EXTENSIONS or kind in self.extensions
 
+    def unsupported_extensions(self, kinds: Iterable[int]) -> set[int]:
+        """Return which of the extension types are neither default ones nor listed.
+
+        Both lists are a stranger's, so what is looked up one by one would cost the product of their lengths.
+        """
+        return set(kinds) - DEFAULT_EXTENSIONS - set(self.extensions)
+
+    def unsupported_proposals(self, kinds: Iterable[int]) -> set[int]:
+        """Return which of the proposal types are neither default ones nor listed."""
+        return set(kinds) - DEFAULT_PROPOSALS - set(self.proposals)
+
     def supports_proposal(self, kind: int) -> bool:
         """Return whether the proposal type is a default one or listed."""
         return kind in DEFAULT_PROPOSALS or kind in self.proposals

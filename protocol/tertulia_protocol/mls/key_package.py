@@ -192,9 +192,10 @@ def check_distinct_keys(key_package: KeyPackage) -> None:
 
 def check_key_package_extensions(key_package: KeyPackage) -> None:
     """Check that the leaf lists the key package's extensions. :raises RuleError: it does not."""
-    for extension in key_package.extensions:
-        if not key_package.leaf_node.capabilities.supports_extension(extension.type):
-            raise RuleError(f"a key package does not list its extension {extension.type:#06x}", rule="RFC9420-13.4")
+    capabilities = key_package.leaf_node.capabilities
+    missing = capabilities.unsupported_extensions(extension.type for extension in key_package.extensions)
+    if missing:
+        raise RuleError(f"a key package does not list its extension {min(missing):#06x}", rule="RFC9420-13.4")
 
 
 def verify_key_package_signature(suite: CipherSuite, key_package: KeyPackage) -> None:

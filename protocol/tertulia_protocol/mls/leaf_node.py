@@ -186,27 +186,27 @@ def check_leaf_credential(leaf: LeafNode) -> None:
 
 def check_leaf_extensions(leaf: LeafNode) -> None:
     """Check that a leaf lists every extension that it carries. :raises RuleError: it does not."""
-    for extension in leaf.extensions:
-        if not leaf.capabilities.supports_extension(extension.type):
-            raise RuleError(f"a leaf node does not list its extension {extension.type:#06x}", rule="RFC9420-7.3")
+    missing = leaf.capabilities.unsupported_extensions(extension.type for extension in leaf.extensions)
+    if missing:
+        raise RuleError(f"a leaf node does not list its extension {min(missing):#06x}", rule="RFC9420-7.3")
 
 
 def check_required_capabilities(leaf: LeafNode, required: RequiredCapabilities) -> None:
     """Check that a leaf has what the group requires. :raises RuleError: something is missing."""
     has = leaf.capabilities
     if (
-        not all(has.supports_extension(kind) for kind in required.extensions)
-        or not all(has.supports_proposal(kind) for kind in required.proposals)
-        or not all(kind in has.credentials for kind in required.credentials)
+        has.unsupported_extensions(required.extensions)
+        or has.unsupported_proposals(required.proposals)
+        or not set(required.credentials) <= set(has.credentials)
     ):
         raise RuleError("a leaf node lacks a required capability", rule="RFC9420-7.3")
 
 
 def check_group_extensions(leaf: LeafNode, extensions: Iterable[Extension]) -> None:
     """Check that a leaf supports every extension of the group context. :raises RuleError: it does not."""
-    for extension in extensions:
-        if not leaf.capabilities.supports_extension(extension.type):
-            raise RuleError(f"a leaf node does not support extension {extension.type:#06x}", rule="RFC9420-13.4")
+    missing = leaf.capabilities.unsupported_extensions(extension.type for extension in extensions)
+    if missing:
+        raise RuleError(f"a leaf node does not support extension {min(missing):#06x}", rule="RFC9420-13.4")
 
 
 def check_credentials_in_use(leaf: LeafNode, in_use: Iterable[int]) -> None:

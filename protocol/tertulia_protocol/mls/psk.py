@@ -11,6 +11,8 @@ from tertulia_protocol.errors import RuleError, UnsupportedError
 from tertulia_protocol.mls.ciphersuite import CipherSuite
 from tertulia_protocol.mls.labeled import expand_with_label
 
+MAX_PSKS = 2**16 - 1
+
 
 class PSKType(IntEnum):
     """Where a pre-shared key comes from."""
@@ -105,8 +107,18 @@ def check_psk_nonce(suite: CipherSuite, psk_id: PreSharedKeyID) -> None:
         raise RuleError(f"a psk_nonce has {len(psk_id.psk_nonce)} bytes, not {suite.Nh}", rule="RFC9420-12.1.4")
 
 
+def check_psk_count(count: int) -> None:
+    """Check that so many PSKs can be counted in a uint16 (section 8.4). :raises RuleError: they cannot."""
+    if count > MAX_PSKS:
+        raise RuleError(f"{count} pre-shared keys", rule="RFC9420-8.4")
+
+
 def psk_secret(suite: CipherSuite, psks: Sequence[tuple[PreSharedKeyID, bytes]]) -> bytes:
-    """Return psk_secret (Nh bytes) of keys in the order in which the commit or the Welcome lists them."""
+    """Return psk_secret (Nh bytes) of keys in the order in which the commit or the Welcome lists them.
+
+    :raises RuleError: there are more than can be counted.
+    """
+    check_psk_count(len(psks))
     zero = bytes(suite.Nh)
     secret = zero
     for index, (psk_id, psk) in enumerate(psks):

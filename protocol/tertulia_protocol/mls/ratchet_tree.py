@@ -31,6 +31,9 @@ from tertulia_protocol.mls.tree_math import (
 )
 from tertulia_protocol.mls.tree_nodes import Node, NodeStore, ParentNode, decode_node, encode_optional_node
 
+MAX_NODES = 2 * 2**16 - 1
+"""Of 65,536 places for leaves: far more than a circle may ever have."""
+
 __all__ = ["Node", "ParentNode", "PathStep", "RatchetTree", "TreeEditor"]
 
 
@@ -67,7 +70,7 @@ class RatchetTree:
     @classmethod
     def decode(cls, reader: Reader) -> Self:
         """Read the ratchet_tree extension's ``optional<Node>`` vector (section 12.4.3.3). :raises DecodeError: bad."""
-        nodes = reader.vector(lambda inner: inner.optional(decode_node))
+        nodes = reader.vector(_NodeReader())
         check_last_node(nodes)
         check_node_types(nodes)
         return cls(nodes)
@@ -227,6 +230,20 @@ class RatchetTree:
         return editor.freeze()
 
 
+class _NodeReader:
+    """Reads one node after the other and stops where a tree is too large."""
+
+    __slots__ = ("_count",)
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def __call__(self, reader: Reader) -> Node | None:
+        self._count += 1
+        check_node_count(self._count)
+        return reader.optional(decode_node)
+
+
 class TreeEditor:
     """Changes to a copy of a tree; :meth:`freeze` ends it."""
 
@@ -314,6 +331,16 @@ class TreeEditor:
     def _blank_path(self, index: LeafIndex) -> None:
         for place in direct_path(leaf_to_node(index), self._store.size):
             self._store.put(place, None)
+
+
+def check_node_count(count: int) -> None:
+    """Check that a received tree has no more nodes than any group of ours. :raises DecodeError: it has.
+
+    A blank node is one byte on the wire, dozens in memory and two hashes: without a bound a file of some megabytes of
+    zeros stops whoever joins for minutes.
+    """
+    if count > MAX_NODES:
+        raise DecodeError(f"a ratchet tree of more than {MAX_NODES} nodes")
 
 
 def check_last_node(nodes: Sequence[Node | None]) -> None:

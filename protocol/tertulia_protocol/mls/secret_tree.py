@@ -169,6 +169,9 @@ class Branch(NamedTuple):
     left: Subtree
     right: Subtree
 
+    def __repr__(self) -> str:
+        return "Branch(...)"
+
 
 Subtree = bytes | Branch | Leaf
 """Bytes are the secret of a node of which nothing was derived yet."""
@@ -182,6 +185,9 @@ class OwnKey(NamedTuple):
     nonce: bytes
     tree: SecretTree
 
+    def __repr__(self) -> str:
+        return f"OwnKey(generation={self.generation})"
+
 
 class MessageKey(NamedTuple):
     """What one message is decrypted with, and the tree without it."""
@@ -189,6 +195,9 @@ class MessageKey(NamedTuple):
     key: bytes
     nonce: bytes
     tree: SecretTree
+
+    def __repr__(self) -> str:
+        return "MessageKey(...)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

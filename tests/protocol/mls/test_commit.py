@@ -273,3 +273,16 @@ def test_a_commit_that_removes_several(peers):
     assert dan.is_removed
     agree([ada, bo])
     assert rewire(built.message) == built.message
+
+
+def test_no_commit_leads_past_the_last_epoch():
+    """A founder can start a group anywhere; who was led into its last epoch must not stumble over the number."""
+    ada, bo = found(SUITE, 2)
+    last = replace(ada.group.context, epoch=2**64 - 1)
+    ada.group, bo.group = replace(ada.group, context=last), replace(bo.group, context=last)
+    ada.rows, bo.rows = ada.group.rows(), bo.group.rows()
+    with refused(ada, RuleError, "last epoch"):
+        ada.group.build_commit(now=NOW, rng=ada.rng)
+    message = forge_commit(ada, path=forge_path(ada))
+    with refused(bo, RuleError, "last epoch"):
+        bo.group.apply_commit(bo.group.stage_commit(bo.group.open(message)))

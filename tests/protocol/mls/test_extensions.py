@@ -97,3 +97,9 @@ def test_versions_other_than_mls10_are_refused():
     for version in (0, 2, 200):
         with pytest.raises(UnsupportedError):
             check_version(version)
+
+
+def test_what_is_not_supported_is_found():
+    value = Capabilities(extensions=(0xFA11,), proposals=(0x0A0A,))
+    assert value.unsupported_extensions((1, 5, 0xFA11, 0xFA12, 0)) == {0xFA12, 0}
+    assert value.unsupported_proposals((1, 7, 0x0A0A, 8)) == {8}

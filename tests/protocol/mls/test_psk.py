@@ -92,6 +92,13 @@ def test_epoch_secrets_are_stored_whole_and_shown_never():
     assert repr(derived) == "DerivedEpoch(secrets=EpochSecrets())"
 
 
+def test_more_psks_than_can_be_counted_are_refused():
+    psk_id = PreSharedKeyID(ExternalPSK(b"id"), bytes(32))
+    with pytest.raises(RuleError) as caught:
+        psk_secret(HYBRID, [(psk_id, b"secret")] * 2**16)
+    assert caught.value.rule == "RFC9420-8.4"
+
+
 def test_a_confirmation_tag_of_another_epoch_does_not_hold():
     tag = HYBRID.mac(b"k" * 32, b"transcript")
     verify_confirmation_tag(HYBRID, b"k" * 32, b"transcript", tag)

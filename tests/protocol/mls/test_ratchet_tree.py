@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tertulia_protocol.codec import Writer, parse, serialize
 from tertulia_protocol.errors import DecodeError, RuleError, UsageError
 from tertulia_protocol.mls.ciphersuite import X25519_AES128
-from tertulia_protocol.mls.ratchet_tree import ParentNode, PathStep, RatchetTree
+from tertulia_protocol.mls.ratchet_tree import MAX_NODES, ParentNode, PathStep, RatchetTree
 from tertulia_protocol.mls.tree_hash import tree_hash
 from tertulia_protocol.mls.tree_nodes import encode_optional_node
 from tests.support.mls_tree import TreeWorld, warm_tree
@@ -192,3 +194,18 @@ def test_a_parent_is_not_asked_of_a_leaf(world):
     assert repr(world.tree) == "RatchetTree(members=5, size=8)"
     assert repr(world.tree.edit()) == "TreeEditor(size=8)"
     assert world.tree != "a tree"
+
+
+def test_a_tree_of_too_many_nodes_is_refused_before_it_is_built(world):
+    leaf = Writer()
+    encode_optional_node(leaf, world.tree.leaf(0))
+    for blanks, is_refused in ((MAX_NODES - 1, False), (MAX_NODES + 1, True), (1 << 22, True)):
+        writer = Writer()
+        writer.opaque(bytes(blanks) + leaf.getvalue())
+        data, start = writer.getvalue(), time.process_time()
+        if is_refused:
+            with pytest.raises(DecodeError, match="more than"):
+                parse(RatchetTree, data)
+            assert time.process_time() - start < 1
+        else:
+            assert parse(RatchetTree, data).size == 2**16

@@ -283,3 +283,11 @@ def test_any_order_of_messages(taken: list[tuple[int, RatchetKind, int | None]])
         for number, (key, _) in zip(range(max(wanted) + 1), all_keys(leaf, kind), strict=False):
             expected |= {key} if number in wanted else set()
     assert expected == keys
+
+
+def test_a_repr_shows_no_key():
+    tree = new_tree()
+    own, key = tree.next_own(APPLICATION), tree.key_for(PEER, APPLICATION, 0)
+    secrets = (*tree.rows().values(), *key.tree.rows().values(), own.key, own.nonce, key.key, key.nonce)
+    for shown in map(repr, (tree, tree._top, own, key, key.tree._top)):
+        assert not any(repr(secret)[2:-1] in shown or secret.hex() in shown for secret in secrets)
