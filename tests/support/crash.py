@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from tertulia.runtime import Runtime
 from tertulia.store.database import Store
 from tertulia.store.tx import Tx
 from tertulia_protocol.relay_api.addresses import RelayAddr
@@ -16,8 +15,8 @@ from tests.support.devices import Device
 T = TypeVar("T")
 
 
-class Killed(BaseException):  # noqa: N818 - not an error of ours: nothing may catch it
-    """The process ends here."""
+class Killed(BaseException):
+    """The process ends here. Not an Exception: nothing may catch it."""
 
 
 @dataclass(slots=True)

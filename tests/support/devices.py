@@ -27,8 +27,9 @@ from tertulia_protocol.mls.group import Group
 from tertulia_protocol.mls.key_package import KeyPackageBundle
 from tertulia_protocol.mls.proposals import Add
 from tertulia_protocol.mls.ratchet_tree import RatchetTree
-from tertulia_protocol.relay_api.records import Position
+from tertulia_protocol.relay_api.records import HeadState, Position, SignedHead
 from tests.support.memory_relay import MemoryRelay, MemoryTransport
+from tests.support.memory_storage import MemoryStorage
 from tests.support.stores import create_store, open_store
 from tests.support.virtual_clock import SeededRng, VirtualClock
 
@@ -173,6 +174,36 @@ class World:
             events=EventBus(store),
         )
         device.closed = False
+
+    async def backup(self) -> MemoryStorage:
+        """Return a copy of what the relay has now."""
+        storage = self.relay.storage
+        assert isinstance(storage, MemoryStorage)
+        return storage.copy()
+
+    async def head_of(self, segment_id: bytes) -> SignedHead:
+        """Return the newest head of a segment, signed by the relay."""
+        row = await self.relay.storage.segment(segment_id)
+        assert row is not None
+        return SignedHead.make(
+            relay_key=self.relay.key,
+            segment_id=segment_id,
+            position=Position(row.head, row.chain),
+            state=HeadState.OPEN,
+            utc_day=self.clock.utc_day(),
+        )
+
+    def empty_backup(self) -> MemoryStorage:
+        """Return what a relay has that has lost everything."""
+        return MemoryStorage()
+
+    async def restore(self, storage: MemoryStorage) -> None:
+        """Put a relay of the same key in the place of the old one, with what a backup holds."""
+        relay = MemoryRelay(clock=self.clock, storage=storage)
+        await self._stack.enter_async_context(relay)
+        self.relay = relay
+        for device in self.devices.values():
+            device.transport.add(relay)
 
     async def found(self, name: str = "Amina", circle: str = "Weavers") -> Device:
         """Return a device that has founded a circle."""

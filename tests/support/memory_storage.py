@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -31,6 +30,10 @@ class Tables:
     entries: dict[tuple[bytes, int], tuple[bytes, bytes]] = field(default_factory=dict)
     blobs: dict[bytes, tuple[BlobRow, bytes]] = field(default_factory=dict)
     codes: dict[bytes, CodeRow] = field(default_factory=dict)
+
+    def copy(self) -> Tables:
+        """Return the same rows, which never change, in dictionaries of their own."""
+        return Tables(dict(self.segments), dict(self.entries), dict(self.blobs), dict(self.codes))
 
 
 class MemoryTransaction(Transaction):
@@ -86,6 +89,12 @@ class MemoryStorage(Storage):
     async def close(self) -> None:
         self._open = False
 
+    def copy(self) -> MemoryStorage:
+        """Return a backup: another storage with what this one holds now."""
+        backup = MemoryStorage()
+        backup._tables = self._tables.copy()
+        return backup
+
     def _check_open(self) -> None:
         if not self._open:
             raise DatabaseError("closed")
@@ -94,7 +103,7 @@ class MemoryStorage(Storage):
     async def transaction(self) -> AsyncIterator[Transaction]:
         async with self._turn:
             self._check_open()
-            tables = copy.deepcopy(self._tables)
+            tables = self._tables.copy()
             yield MemoryTransaction(tables)
             self._tables = tables
 
