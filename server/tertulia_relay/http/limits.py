@@ -24,6 +24,10 @@ MAX_HEADER_BYTES = 16 * 1024
 READ_BUFFER_BYTES = 16 * 1024
 """Bytes that a connection buffers unread; the transport pauses at twice as many."""
 
+FREE_BYTES = 17408
+"""So much of each body and each answer is not charged to the budget of all: the number of connections bounds it, and
+whoever uses up the budget (for the first of these no key is needed) stops long transfers only."""
+
 PIPELINED_REQUESTS = 2
 """Requests that may wait behind the one being answered. Our clients send none; a proxy at most the next one."""
 
@@ -87,8 +91,13 @@ def is_overdue(deadline: float, now: float) -> bool:
     return now >= deadline
 
 
+def charged(length: int) -> int:
+    """Return how many of ``length`` bytes are charged to the budget of all connections."""
+    return max(0, length - FREE_BYTES)
+
+
 class Budget:
-    """Bytes that all connections together may hold in memory at once."""
+    """Bytes that all connections together may hold in memory at once, beside ``FREE_BYTES`` of each."""
 
     __slots__ = ("held", "limit")
 
@@ -123,6 +132,11 @@ class Hold:
 
     def take(self, more: int) -> None:
         """Take ``more`` bytes. :raises RefusedError: 503, the budget is used up."""
-        self.budget.check(more)
-        self.budget.held += more
-        self.taken += more
+        if more:
+            self.budget.check(more)
+            self.budget.held += more
+            self.taken += more
+
+    def cover(self, length: int) -> None:
+        """Take what ``length`` bytes in all are charged beyond what was taken. :raises RefusedError: 503."""
+        self.take(charged(length) - self.taken)

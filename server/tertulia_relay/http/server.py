@@ -121,7 +121,7 @@ class RelayServer(web.Server):
             frame = await _read_body(request, incoming)
             connection.enter(Phase.REQUEST, ANSWER_SECONDS)
             answer = await self._answer(frame)
-            outgoing.take(len(answer))
+            outgoing.cover(len(answer))
             connection.enter(Phase.REQUEST, self.config.write_seconds + len(answer) / self.config.min_bytes_per_second)
             response = build_answer(answer)
             await response.prepare(request)
@@ -145,7 +145,7 @@ def check_request(request: web.BaseRequest) -> None:
 async def _read_body(request: web.BaseRequest, hold: Hold) -> bytes:
     body = bytearray()
     while chunk := await request.content.readany():
-        hold.take(len(chunk))
+        hold.cover(len(body) + len(chunk))
         body += chunk
         check_received(len(body))
     return bytes(body)

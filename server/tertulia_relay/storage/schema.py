@@ -1,7 +1,8 @@
 """The tables (docs/protocol, "What the relay stores").
 
-Nothing here may record the order in which things arrived across segments: no table has an automatic rowid, bodies
-lie under random numbers, and the only time anywhere is a UTC day. ``tests/server/storage`` holds us to it.
+No row may record the order in which things arrived across segments: no table has an automatic rowid, bodies lie under
+random numbers, and the only time anywhere is a UTC day. The numbers of pages still do for bodies that need pages of
+their own (docs/protocol, "What is stored"). ``tests/server/storage`` holds us to it.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import pytest
 
 from tertulia_protocol.relay_api.limits import MAX_REQUEST
 from tertulia_relay.http.connections import Phase
-from tertulia_relay.http.limits import MAX_HEADER_BYTES, PIPELINED_REQUESTS
+from tertulia_relay.http.limits import FREE_BYTES, MAX_HEADER_BYTES, PIPELINED_REQUESTS
 from tests.support.raw_http import QUICK, read_answer, request, running, until, until_closed
 
 PATIENT = msgspec.structs.replace(QUICK, header_seconds=30, idle_seconds=60, body_seconds=30, write_seconds=30)
@@ -271,10 +271,23 @@ async def test_bodies_in_memory_are_bounded():
         hold = relay.server.incoming.hold()
         with hold as taken:
             taken.take((1 << 20) - 1024)
-            assert (await relay.ask(request(bytes(2048))))[0] == 503
-            assert (await relay.ask(request(bytes(512))))[0] == 200
-        assert (await relay.ask(request(bytes(2048))))[0] == 200
+            assert (await relay.ask(request(bytes(FREE_BYTES + 2048))))[0] == 503
+            assert (await relay.ask(request(bytes(FREE_BYTES + 512))))[0] == 200
+        assert (await relay.ask(request(bytes(FREE_BYTES + 2048))))[0] == 200
         assert relay.server.incoming.held == 0
+
+
+async def test_whoever_uses_up_the_memory_stops_long_transfers_only():
+    async def as_long(frame):
+        return bytes(len(frame))
+
+    async with running(as_long, msgspec.structs.replace(PATIENT, incoming_mib=1, outgoing_mib=1)) as relay:
+        incoming, outgoing = relay.server.incoming.hold(), relay.server.outgoing.hold()
+        with incoming as one, outgoing as two:
+            one.take(1 << 20)
+            two.take(1 << 20)
+            assert (await relay.ask(request(bytes(FREE_BYTES))))[0] == 200
+            assert (await relay.ask(request(bytes(FREE_BYTES + 1))))[0] == 503
 
 
 async def test_answers_in_memory_are_bounded():
