@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal, Self
 
 from tertulia import (
     boards,
     founding,
+    happenings,
     identity,
     invitations,
     joining,
@@ -164,8 +166,8 @@ class Client:
         :param after: ``Event.token`` of the last one seen; 0: from the oldest that is kept; None: from now on.
         """
         start = await self._runtime.store.read(last_number) if after is None else after
-        async for event in self._runtime.events.stream(start):
-            yield views.event(event)
+        async for stored in self._runtime.events.stream(start):
+            yield await self._runtime.store.read(partial(happenings.event, stored=stored))
 
     # --- Circles
 
@@ -174,9 +176,10 @@ class Client:
 
         :param enrolment: the one-line string of the relay's operator, a secret. :param display_name: who this person is
             in the circle; None: as in the profile.
-        :raises CodeError, PaymentError, WrongRelayError, TransportError: nothing was founded.
+        :raises CodeError, AliasTakenError, PaymentError, WrongRelayError, TransportError: nothing was founded.
         """
         parsed = reading.parse_code(enrolment)
+        await self._runtime.store.read(lambda tx: reading.check_alias_free(tx, b"", name))
         shown = await self._display_name(display_name)
         circle_id = await founding.found_circle(
             self._runtime, name=posting.checked_name(name), enrolment=parsed, display_name=shown

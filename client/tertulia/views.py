@@ -17,7 +17,6 @@ from tertulia.joining import CardView, JoinState, JoinView
 from tertulia.states import State
 from tertulia.store import circles, outbox
 from tertulia.store.circles import CircleRow
-from tertulia.store.events import Event
 from tertulia.store.tx import Tx
 from tertulia.sync import SyncResult
 from tertulia.words import CODES
@@ -55,17 +54,6 @@ def status(tx: Tx, directory: Path, joins_: Sequence[JoinView]) -> results.Statu
         directory=directory,
         circles=circle_list(tx),
         joins=tuple(joining(view) for view in joins_),
-    )
-
-
-def event(stored: Event) -> results.Event:
-    """Return an event."""
-    return results.Event(
-        event=stored.kind,
-        token=stored.number,
-        circle=circle_id(stored.circle) if stored.circle else None,
-        at=moment(stored.at),
-        data=stored.data,
     )
 
 
