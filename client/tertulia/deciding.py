@@ -147,7 +147,7 @@ def _approve(tx: Tx, circle_id: bytes, request_hash: bytes, *, history: HistoryR
 
 def check_open(invitation: InvitationRow) -> None:
     """Check that nobody was let in on this link before (E15). :raises NotAllowedError: somebody was."""
-    if invitation.state != InvitationState.OPEN.value:
+    if invitation.state not in (InvitationState.OPEN.value, InvitationState.EXPIRED.value):
         raise NotAllowedError("another request on the same link was approved")
 
 

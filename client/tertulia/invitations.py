@@ -70,24 +70,26 @@ async def work_on_invitations(runtime: Runtime, circle_id: bytes) -> int:
     new = 0
     for row in await runtime.store.run(lambda tx: _tidy(tx, circle_id, now=runtime.clock.now())):
         new += await _read_box(runtime, row)
+        if runtime.clock.now() >= row.expires_at:
+            await runtime.store.run(partial(rows.change, anchor=row.anchor, state=InvitationState.EXPIRED.value))
     await replies.work_on_replies(runtime, circle_id)
+    await runtime.store.run(lambda tx: decline_rest(tx, circle_id))
     await delete_cards(runtime, circle_id)
     return new
 
 
 def _tidy(tx: Tx, circle_id: bytes, *, now: int) -> list[InvitationRow]:
-    """Close what has expired, or all where this person no longer is a coordinator; return what is still open (E14)."""
+    """Close what has expired, or all where this person no longer is a coordinator; return whose boxes to read (E14).
+
+    The box of a link that has just expired is read once more, and who asked in time can still be let in.
+    """
     _drop_unfinished(tx, circle_id, now=now)
-    decline_rest(tx, circle_id)
     found = [row for row in rows.list_of(tx, circle_id) if row.state == InvitationState.OPEN.value]
     if found and not Circle.load(tx, circle_id).is_coordinator():
         for row in found:
             close(tx, row, InvitationState.WITHDRAWN)
         return []
-    for row in found:
-        if now >= row.expires_at:
-            close(tx, row, InvitationState.EXPIRED)
-    return [row for row in found if now < row.expires_at]
+    return found
 
 
 def _drop_unfinished(tx: Tx, circle_id: bytes, *, now: int) -> None:
@@ -105,7 +107,7 @@ async def _read_box(runtime: Runtime, row: InvitationRow) -> int:
         try:
             result = await runtime.relays.read(box, key=invitation.read_key, after_seq=seq, purpose=Purpose.INVITATION)
         except RelayGoneError:
-            await runtime.store.run(lambda tx: close(tx, row, InvitationState.EXPIRED))
+            await runtime.store.run(partial(rows.change, anchor=row.anchor, state=InvitationState.EXPIRED.value))
             return new
         new += await runtime.store.run(
             partial(_take_letters, row=row, invitation=invitation, result=result, now=runtime.clock.now())

@@ -28,6 +28,7 @@ from tertulia_protocol.content.types import Attachment
 from tertulia_protocol.errors import AuthenticityError, RuleError
 from tertulia_protocol.relay_api.requests import Op, Request
 from tests.support.devices import Device, World
+from tests.support.joins import unchanged
 from tests.support.memory_relay import lose
 from tests.support.virtual_clock import virtual
 
@@ -86,6 +87,10 @@ async def uploaded(person: Device, circle_id: bytes, path: Path) -> Attachment:
     return prepared.manifest
 
 
+def unfinished_in(directory: Path) -> list[Path]:
+    return list(directory.glob(".tertulia-*"))
+
+
 def blob_puts(person: Device) -> int:
     return sum(sent.op is Op.BLOB_PUT for sent in person.transport.sent)
 
@@ -113,7 +118,7 @@ async def test_what_is_sent_is_what_is_saved(tmp_path: Path, size: int):
         assert target.read_bytes() == path.read_bytes()
         assert stat.S_IMODE(target.stat().st_mode) == 0o600
         assert seen[-1] == (size, size)
-        assert not list(tmp_path.glob(".tertulia-*"))
+        assert not unfinished_in(tmp_path)
 
 
 @virtual
@@ -197,12 +202,18 @@ async def test_a_file_that_is_gone_does_not_hold_up_other_posts(tmp_path: Path):
 async def test_what_cannot_be_sent_is_said_at_once(tmp_path: Path):
     async with World(tmp_path) as world:
         ada = await world.device("Ada")
-        before = await ada.dump()
         for path in (tmp_path / "nothing", tmp_path):
-            with pytest.raises(FileError) as raised:
-                await attachments.prepare(ada.runtime, path)
-            assert raised.value.code == "file"
-        assert await ada.dump() == before
+            error = await unchanged(ada, FileError, attachments.prepare(ada.runtime, path))
+            assert error.code == "file"
+
+
+@virtual
+async def test_a_pipe_is_no_file(tmp_path: Path):
+    async with World(tmp_path) as world:
+        ada = await world.device("Ada")
+        os.mkfifo(tmp_path / "pipe")
+        error = await unchanged(ada, FileError, attachments.prepare(ada.runtime, tmp_path / "pipe"))
+        assert "not a plain file" in str(error)
 
 
 @virtual
@@ -332,7 +343,7 @@ async def test_saving_goes_on_where_it_was_broken_off(tmp_path: Path):
 
         with pytest.raises(UnreachableError):
             await saving.save(ada.runtime, circle_id, manifest, target=target, progress=cut)
-        (unfinished,) = tmp_path.glob(".tertulia-*.part")
+        (unfinished,) = unfinished_in(tmp_path)
         assert stat.S_IMODE(unfinished.stat().st_mode) == 0o600
         assert not target.exists()
         await world.reopen(ada)
@@ -357,7 +368,7 @@ async def test_an_unfinished_file_that_was_changed_is_noticed_and_thrown_away(tm
 
         with pytest.raises(UnreachableError):
             await saving.save(ada.runtime, circle_id, manifest, target=target, progress=cut)
-        (unfinished,) = tmp_path.glob(".tertulia-*.part")
+        (unfinished,) = unfinished_in(tmp_path)
         with unfinished.open("r+b") as file:
             file.write(b"forged")
         with pytest.raises(AuthenticityError) as raised:
@@ -380,7 +391,7 @@ async def test_an_unfinished_file_that_is_gone_is_begun_again(tmp_path: Path):
         with pytest.raises(UnreachableError):
             await saving.save(ada.runtime, circle_id, manifest, target=target)
         ada.transport.before = None
-        for unfinished in tmp_path.glob(".tertulia-*.part"):
+        for unfinished in unfinished_in(tmp_path):
             unfinished.unlink()
         await saving.save(ada.runtime, circle_id, manifest, target=target)
         assert target.read_bytes() == path.read_bytes()
@@ -410,7 +421,7 @@ async def test_another_file_than_was_announced_is_not_saved(tmp_path: Path):
         with pytest.raises(AuthenticityError):
             await saving.save(ada.runtime, circle_id, false, target=tmp_path / "saved")
         assert not (tmp_path / "saved").exists()
-        assert not list(tmp_path.glob(".tertulia-*"))
+        assert not unfinished_in(tmp_path)
 
 
 @virtual

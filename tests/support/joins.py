@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+
+import pytest
 
 from tertulia import invitations, joining, sync
 from tertulia.invitations import RequestView
 from tertulia.joining import JoinView
 from tertulia_protocol.circle.charter import HistoryMode
 from tertulia_protocol.circle.history import HistoryRange
+from tertulia_protocol.errors import TertuliaError
 from tests.support.devices import Device, World
 
 NOTHING = HistoryRange(HistoryMode.NONE)
@@ -57,3 +60,14 @@ async def joined(world: World, inviter: Device, name: str, *, history: HistoryRa
     await sync_all(device)
     await inviter.synced()
     return device
+
+
+async def unchanged(device: Device, error: type[TertuliaError], work: Awaitable[object]) -> TertuliaError:
+    """Expect that ``work`` is refused with exactly ``error``, that nothing stored changed, and nothing was sent."""
+    before, sent = await device.dump(), len(device.transport.sent)
+    with pytest.raises(error) as raised:
+        await work
+    assert type(raised.value) is error
+    assert await device.dump() == before
+    assert len(device.transport.sent) == sent
+    return raised.value
