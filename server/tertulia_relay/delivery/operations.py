@@ -132,8 +132,8 @@ class Operations:
         access.check_entry_size(request.payload)
         args = access.parse_args(requests.AppendArgs, request)
         config = await self._directory.config(request.segment_id)
-        access.check_mailbox_entry(config, request.payload)
         self._check_signed(request, config.admin_vk if args.admin else config.append_vk)
+        access.check_mailbox_entry(config, request.payload)
         append = Append(segment_id=request.segment_id, args=args, data=request.payload, rates=self._rates)
         return await self._write(request, append)
 
@@ -141,8 +141,8 @@ class Operations:
         access.check_entry_size(request.payload)
         args = access.parse_args(requests.SealArgs, request)
         config = await self._directory.config(request.segment_id)
-        access.check_mailbox_entry(config, request.payload)
         self._check_signed(request, config.admin_vk)
+        access.check_mailbox_entry(config, request.payload)
         check_heir(args.heir_vk)
         return await self._write(request, Seal(segment_id=request.segment_id, args=args, data=request.payload))
 

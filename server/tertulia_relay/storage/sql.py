@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 from sqlalchemy import Connection, Engine
 
 from tertulia_relay.storage import migrate, sqlite, work
-from tertulia_relay.storage.errors import DatabaseBusyError, DatabaseError
+from tertulia_relay.storage.errors import DatabaseBusyError, DatabaseError, DiskFullError
 from tertulia_relay.storage.interface import Changes, Found, SegmentRow, Storage, Transaction, Wanted
 
 READERS = 4
@@ -159,9 +159,16 @@ class SqlStorage(Storage):
         async with self._turn:
             return await self._write(step)
 
+    async def _mix(self) -> bool:
+        try:
+            async with self._turn:
+                return await self._write(sqlite.mix_pages)
+        except DiskFullError:  # there is no room for a second copy: then at least what is free is given back
+            return False
+
     async def compact(self) -> None:
-        """Give all free pages back, in slices between which others write."""
-        more = True
+        """Write the file anew if it is short; else give all free pages back, in slices between which others write."""
+        more = not await self._mix()
         while more:
             async with self._turn:
                 more = await self._write(sqlite.release_pages)

@@ -25,6 +25,8 @@ CHECKPOINT_TIMEOUT_MS = 100
 PAGE_BYTES = 4096
 VACUUM_PAGES = 512
 """How many pages are given back at once; writers wait for no more than that."""
+MIX_BYTES = 256 << 20
+"""The longest database that is written anew every night; it takes this much memory and some seconds."""
 PROBE_BYTES = 1 << 20
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 _WRITER = (
@@ -111,6 +113,19 @@ def release_pages(connection: Connection) -> bool:
     # Not execute(): it stops after the first step, and a step frees a single page.
     driver.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
     return 0 < _number(driver, "PRAGMA freelist_count") < before
+
+
+def mix_pages(connection: Connection) -> bool:
+    """Write the file anew in the order of its random row numbers; answer False if it is too long for that.
+
+    A growing file gives out its pages one after the other, so the pages of long entries would tell for as long as the
+    file lives in which order segments were written to. The copy is made in memory: no second file is left anywhere.
+    """
+    driver = _driver(connection)
+    if _number(driver, "PRAGMA page_count") * PAGE_BYTES > MIX_BYTES:
+        return False
+    driver.execute("VACUUM")
+    return True
 
 
 def truncate_log(connection: Connection) -> bool:

@@ -215,3 +215,16 @@ async def test_whatever_comes_is_answered(world, op, args, payload, known, size,
     ).sign(segment.append_key, relay_pk=world.relay_pk)
     Response.from_frame(await world.relay.answer(request.to_frame()))
     assert Response.from_frame(await world.relay.answer(noise.ljust(size, b"\0"))).status is Status.MALFORMED
+
+
+async def test_without_a_key_nobody_learns_the_class_of_a_segment(world, unchanged):
+    mailbox, log = await world.created("box", segment_class=1), await world.created("log")
+    async with unchanged():
+        for segment in (mailbox, log):
+            args = requests.AppendArgs(admin=False, if_head=None)
+            unsigned = world.request(Op.APPEND, segment.id, args, entry_bytes("long", 65536))
+            assert (await world.send(unsigned)).status is Status.DENY
+            seal = requests.SealArgs(if_head=segment.chain(), heir_vk=bytes(32), retire_days=30)
+            assert (await world.send(world.request(Op.SEAL, segment.id, seal, entry_bytes("long", 65536)))).status is (
+                Status.DENY
+            )

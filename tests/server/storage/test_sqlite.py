@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing, contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,13 @@ from sqlalchemy import create_engine
 
 from tertulia_protocol.relay_api.responses import Status
 from tertulia_relay.storage import migrations, sqlite
-from tertulia_relay.storage.errors import DatabaseBusyError, DatabaseDamagedError, DatabaseError, SchemaTooNewError
+from tertulia_relay.storage.errors import (
+    DatabaseBusyError,
+    DatabaseDamagedError,
+    DatabaseError,
+    DiskFullError,
+    SchemaTooNewError,
+)
 from tertulia_relay.storage.interface import Changes, SegmentRow
 from tertulia_relay.storage.schema import metadata
 from tertulia_relay.storage.sql import SqlStorage
@@ -158,7 +165,9 @@ def test_alembic_is_loaded_only_to_migrate(path):
     assert done.stdout.split() == ["False", "True"]
 
 
-async def test_all_free_pages_go_back_to_the_disk(tmp_path):
+@pytest.mark.parametrize("mix_bytes", [0, sqlite.MIX_BYTES])
+async def test_all_free_pages_go_back_to_the_disk(tmp_path, monkeypatch, mix_bytes):
+    monkeypatch.setattr(sqlite, "MIX_BYTES", mix_bytes)
     path = tmp_path / "r.db"
     async with RelayWorld(path) as world:
         for number in range(1, 20):
@@ -181,6 +190,7 @@ async def test_all_free_pages_go_back_to_the_disk(tmp_path):
 
 async def test_others_write_while_space_is_given_back(tmp_path, monkeypatch):
     monkeypatch.setattr(sqlite, "VACUUM_PAGES", 5)
+    monkeypatch.setattr(sqlite, "MIX_BYTES", 0)
     async with RelayWorld(tmp_path / "r.db") as world:
         segment = await world.created()
         await world.put_blob(entry_bytes("blob", 262144), ttl_class=0)
@@ -293,3 +303,43 @@ async def test_an_error_never_shows_what_was_to_be_written(tmp_path):
         assert "canary" not in str(error)
         error = error.__cause__
     await storage.close()
+
+
+async def arrivals(world, count=40):
+    """Write to four segments in turns; return for each entry, in order of arrival, the page that its end lies on."""
+    segments = [await world.created(str(number)) for number in range(4)]
+    entries = [entry_bytes(f"entry {number}", 4096) for number in range(count)]
+    for number, entry in enumerate(entries):
+        assert (await world.append(segments[number * 7 % 4], entry)).status is Status.OK
+    return entries
+
+
+def pages_of(path, entries):
+    data = path.read_bytes()
+    return [data.index(entry[-32:]) // sqlite.PAGE_BYTES for entry in entries]
+
+
+async def test_after_a_night_the_pages_tell_no_order_of_arrival(tmp_path):
+    path = tmp_path / "relay.db"
+    async with RelayWorld(path) as world:
+        entries = await arrivals(world)
+        await world.relay.checkpoint()
+        assert pages_of(path, entries) == sorted(pages_of(path, entries))  # what a seized file tells of the same day
+        await world.relay.nightly()
+        pages = pages_of(path, entries)
+        follow = sum(one < next_one for one, next_one in pairwise(pages))
+        assert len(entries) / 4 < follow < len(entries) * 3 / 4
+
+
+async def test_without_room_for_a_copy_free_pages_still_go_back(tmp_path, monkeypatch):
+    path = tmp_path / "r.db"
+
+    def full(_connection):
+        raise DiskFullError("SQLITE_FULL")
+
+    monkeypatch.setattr(sqlite, "mix_pages", full)
+    async with RelayWorld(path) as world:
+        await world.put_blob(entry_bytes("blob", 262144), ttl_class=0)
+        world.clock.day += 8
+        await world.relay.nightly()
+        assert query(path, "PRAGMA freelist_count") == [(0,)]
