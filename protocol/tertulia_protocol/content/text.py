@@ -18,7 +18,8 @@ _BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 # Soft hyphen, zero-width space, joiners of words, line and paragraph separators, byte order mark, annotations, tags.
 # U+200C and U+200D stay: Persian, Indic scripts and emoji need them.
 _INVISIBLE = (
-    "\u00ad\u034f\u2800\u115f\u1160\u180e\u200b\u2028\u2029\u2060-\u2064\u206a-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb"
+    "\u00ad\u034f\u2800\u115f\u1160\u17b4\u17b5\u180e\u200b\u2028\u2029\u2060-\u2065\u206a-\u206f\u3164\ufeff"
+    "\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0080-\U000e00ff\U000e01f0-\U000e0fff"
 )
 _TAGS = "\U000e0000-\U000e007f"
 _IN_NAME = re.compile(f"[{_CONTROLS}\t\n{_BIDI}{_INVISIBLE}{_TAGS}]")
