@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from tertulia import files, outgoing
-from tertulia.blobs import put_blob, work
+from tertulia.blobs import payer_of, put_blob, work
 from tertulia.circle import Circle
 from tertulia.clock import Rng
 from tertulia.errors import FileChangedError
@@ -164,11 +164,12 @@ async def retry(runtime: Runtime, circle_id: bytes, post_id: bytes) -> None:
 
 async def _send_file(runtime: Runtime, transfer: TransferRow, progress: Progress) -> None:
     plan = plan_chunks(transfer.size)
+    payer = await runtime.store.read(lambda tx: payer_of(tx, transfer.circle))
     ids = [row.blob_id for row in await runtime.store.read(lambda tx: transfers.list_chunks(tx, transfer.id))]
     for row in await runtime.store.read(lambda tx: transfers.list_chunks(tx, transfer.id, done=False)):
         chunk = await work(runtime, partial(_make_blob, transfer, plan, ids[: plan.count], row.number))
         check_unchanged(chunk, row.blob_id, transfer.path)
-        await put_blob(runtime, transfer.circle, chunk.data, ttl_class=TTL_CLASS, stream_key=transfer.id)
+        await put_blob(runtime, payer, chunk.data, ttl_class=TTL_CLASS, stream_key=transfer.id)
         await runtime.store.run(partial(transfers.mark_done, transfer=transfer.id, number=row.number))
         progress(sum(plan.span(min(row.number, plan.count - 1))), transfer.size)
 

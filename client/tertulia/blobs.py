@@ -48,9 +48,11 @@ def payer_of(tx: Tx, circle_id: bytes) -> Payer:
     return Payer(segment=circle.segment(), key=circle.access.relays[0].append_key, member=circle.member)
 
 
-async def put_blob(runtime: Runtime, circle_id: bytes, data: bytes, *, ttl_class: int, stream_key: bytes) -> bytes:
-    """Store a blob at the relay of a circle and at its cost; return its id. The same again is free and prolongs it."""
-    payer = await runtime.store.read(lambda tx: payer_of(tx, circle_id))
+async def put_blob(runtime: Runtime, payer: Payer, data: bytes, *, ttl_class: int, stream_key: bytes) -> bytes:
+    """Store a blob at the relay of a circle and at its cost; return its id. The same again is free and prolongs it.
+
+    :raises SegmentSealedError: the circle has moved on: read the log, and pay with the next segment.
+    """
     secret = delete_secret(payer.member, blob_id(data))
     return await runtime.relays.put_blob(
         payer.segment.relay,
@@ -66,8 +68,9 @@ async def put_blob(runtime: Runtime, circle_id: bytes, data: bytes, *, ttl_class
 
 async def put_blobs(runtime: Runtime, circle_id: bytes, chunks: Iterable[Chunk], *, ttl_class: int) -> None:
     """Store all blobs of something that is in memory."""
+    payer = await runtime.store.read(lambda tx: payer_of(tx, circle_id))
     for chunk in chunks:
-        await put_blob(runtime, circle_id, chunk.data, ttl_class=ttl_class, stream_key=chunk.id)
+        await put_blob(runtime, payer, chunk.data, ttl_class=ttl_class, stream_key=chunk.id)
 
 
 async def delete_blobs(runtime: Runtime, circle_id: bytes, ids: Iterable[bytes]) -> None:

@@ -85,11 +85,16 @@ def _tidy(tx: Tx, circle_id: bytes, *, now: int) -> list[InvitationRow]:
     """
     _drop_unfinished(tx, circle_id, now=now)
     found = [row for row in rows.list_of(tx, circle_id) if row.state == InvitationState.OPEN.value]
-    if found and not Circle.load(tx, circle_id).is_coordinator():
+    if found and not is_inviter(tx, circle_id):
         for row in found:
             close(tx, row, InvitationState.WITHDRAWN)
         return []
     return found
+
+
+def is_inviter(tx: Tx, circle_id: bytes) -> bool:
+    """Answer whether this person may still let somebody in."""
+    return Circle.load(tx, circle_id).is_coordinator()
 
 
 def _drop_unfinished(tx: Tx, circle_id: bytes, *, now: int) -> None:
