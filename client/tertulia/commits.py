@@ -186,9 +186,13 @@ async def _drive(runtime: Runtime, circle_id: bytes, inner_hash: bytes) -> bool:
         conflicts = conflicts + 1 if status is Status.CONFLICT else 0
         if conflicts >= CONFLICTS_BEFORE_FREEZE:
             await _freeze(runtime, job)
-        # Coordinators use their key for plain commits only where they must: it shows who they are (E11).
-        admin = job.admin_key is not None and status in (Status.BUSY, Status.QUOTA, Status.FROZEN)
+        admin = job.admin_key is not None and is_admin_needed(status)
     raise RelayBusyError("others were always faster", retry_after=60)
+
+
+def is_admin_needed(status: Status | None) -> bool:
+    """Answer whether the next try is signed with the admin key: only where it must, for it shows who we are (E11)."""
+    return status in (Status.BUSY, Status.QUOTA, Status.FROZEN)
 
 
 def check_progress(tx: Tx, *, circle_id: bytes, inner_hash: bytes, result: AppendResult | None) -> None:

@@ -51,7 +51,7 @@ def follow_commit(  # noqa: PLR0913 - the entry in all its forms
         view = rules.stage_commit(opened)
         staged = rules.apply_commit(view)
     except OutdatedError:
-        circle.move_to(State.OUTDATED)
+        circle.move_to(State.OUTDATED, rules.BEHAVIOUR_VERSION.to_bytes(2, "big"))
         events.add(circle.tx, "outdated", circle=circle.id, at=now)
         return Step.OUTDATED
     except StuckError as error:

@@ -180,18 +180,20 @@ def _store_change(circle: Circle, payload: Payload, envelope: Envelope) -> None:
 # --- Out of the outbox -----------------------------------------------------------------------------------------------
 
 
-def next_entry(tx: Tx, circle_id: bytes, *, rng: Rng) -> OutgoingEntry | None:
-    """Return the oldest waiting item as an entry of the present epoch, made and stored now where it must be.
+def next_entries(tx: Tx, circle_id: bytes, *, rng: Rng, limit: int = 1) -> tuple[OutgoingEntry, ...]:
+    """Return the oldest waiting items as entries of the present epoch, made and stored now where they must be.
 
-    None: nothing waits, or nothing may be sent in this state.
+    None at all: nothing waits, or nothing may be sent in this state.
     """
     circle = Circle.load(tx, circle_id)
-    row = outbox.oldest(tx, circle_id, WAITING)
-    if row is None or circle.state not in SENDING:
-        return None
-    inner = row.inner if is_of_this_epoch(row, circle) else None
-    if inner is None:
-        inner = _encrypt(circle, row, rng)
+    if circle.state not in SENDING:
+        return ()
+    return tuple(_next_entry(circle, row, rng) for row in outbox.oldest(tx, circle_id, WAITING, limit=limit))
+
+
+def _next_entry(circle: Circle, row: OutboxRow, rng: Rng) -> OutgoingEntry:
+    # What is stored is of this epoch (see renew): the same bytes are sent however often it takes (E32).
+    inner = _encrypt(circle, row, rng) if row.inner is None else row.inner
     return OutgoingEntry(
         number=row.number,
         post_id=row.post_id,
@@ -199,11 +201,6 @@ def next_entry(tx: Tx, circle_id: bytes, *, rng: Rng) -> OutgoingEntry | None:
         key=circle.access.relays[0].append_key,
         data=wrap(parse_inner(inner), keys=circle.access.relays[0], segment_id=circle.segment_id()),
     )
-
-
-def is_of_this_epoch(row: OutboxRow, circle: Circle) -> bool:
-    """Answer whether an item's entry can still count (E6); if so, the same bytes are sent again (E32)."""
-    return row.inner_epoch == circle.group.epoch and row.segment_no == circle.segment_no
 
 
 def build_header(circle: Circle, *, flags: int = 0, rsv: bytes = bytes(12)) -> InnerHeader:

@@ -128,7 +128,7 @@ def _build_to_fit(circle: Circle, plan: CommitPlan, *, now: int, rng: Rng) -> _B
     while True:
         built = _build(circle, replace(plan, proposals=proposals), with_updates=updates, now=now, rng=rng)
         if len(built[1]) <= MAX_BODY:
-            return _finish(circle, *built)
+            return _finish(*built)
         adds = [each for each in proposals if isinstance(each, Add)]
         if updates:
             updates = False
@@ -151,23 +151,16 @@ def _build(
     return draft, serialize(MLSMessage(built.message)), built, header
 
 
-def _finish(circle: Circle, draft: _Draft, body: bytes, built: BuiltCommit[Group], header: InnerHeader) -> _Built:
-    check_reserve(circle, draft)
+def _finish(draft: _Draft, body: bytes, built: BuiltCommit[Group], header: InnerHeader) -> _Built:
     return _Built(draft=draft, inner=build_inner(header, body), commit=built)
 
 
-def check_reserve(circle: Circle, draft: _Draft) -> None:
-    """Check that everybody who is added can also be removed again: a Remove must always fit (E25).
-
-    :raises CircleFullError: with that many leaves it might not.
-    """
-    leaves = len(circle.group.members()) + sum(isinstance(each, Add) for each in draft.proposals)
-    if leaves > draft.charter.policy.max_leaves:
-        raise CircleFullError(f"{leaves} devices")
-
-
 def check_own(circle: Circle, built: BuiltCommit[Group], aad: EntryAAD, charter: Charter) -> None:
-    """Judge our own commit as everybody will. :raises RuleError: a rule is broken; nothing was sent."""
+    """Judge our own commit as everybody will: also, that a Remove will fit afterwards (V9, E25).
+
+    :raises RuleError: a rule is broken; nothing was sent. :raises OutdatedError: we could not follow it ourselves.
+    """
+    rules.check_min_client(charter)
     rules.check_commit(CommitView(commit=built.staged.provisional, aad=aad, before=circle.charter, after=charter))
 
 

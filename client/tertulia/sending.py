@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from tertulia import outgoing
@@ -17,6 +18,8 @@ FROZEN_SECONDS = 2.0
 """How long to wait before the next try while a coordinator keeps members from writing."""
 MAX_WAITS = 60
 """How often in one flush to wait for a relay that is busy."""
+BATCH = 32
+"""How many entries one transaction makes, and another marks: a disk that must be sure twice for each is slow."""
 
 
 async def flush_outbox(runtime: Runtime, circle_id: bytes) -> int:
@@ -26,24 +29,43 @@ async def flush_outbox(runtime: Runtime, circle_id: bytes) -> int:
     """
     sent = waits = 0
     while True:
-        entry = await runtime.store.run(partial(outgoing.next_entry, circle_id=circle_id, rng=runtime.rng))
-        if entry is None:
+        entries = await runtime.store.run(
+            partial(outgoing.next_entries, circle_id=circle_id, rng=runtime.rng, limit=BATCH)
+        )
+        if not entries:
             return sent
-        result = await runtime.relays.append(entry.segment, entry.data, key=entry.key)
-        if result.seq is not None:
-            await runtime.store.run(partial(_mark, circle_id=circle_id, entry=entry, seq=result.seq))
-            sent += 1
-        elif result.status is Status.SEALED:
+        places, refusal = await _append_all(runtime, entries)
+        await runtime.store.run(partial(_mark, circle_id=circle_id, places=places))
+        sent += len(places)
+        if refusal is None:
+            continue
+        if refusal.status is Status.SEALED:
             # The circle has moved on; what waits is made again for where it is now.
             await read_to_head(runtime, circle_id)
-            if not await runtime.store.read(partial(_has_moved, circle_id=circle_id, entry=entry)):
+            if not await runtime.store.read(partial(_has_moved, circle_id=circle_id, entry=entries[0])):
                 return sent
-        elif waits >= MAX_WAITS or not is_worth_waiting(result):
-            raise_refusal(result)
+        elif waits >= MAX_WAITS or not is_worth_waiting(refusal):
+            raise_refusal(refusal)
             return sent
         else:
             waits += 1
-            await runtime.clock.sleep(float(result.retry_after or FROZEN_SECONDS))
+            await runtime.clock.sleep(float(refusal.retry_after or FROZEN_SECONDS))
+
+
+async def _append_all(
+    runtime: Runtime, entries: Sequence[OutgoingEntry]
+) -> tuple[dict[bytes, int], AppendResult | None]:
+    """Append entries in their order up to the first that is not taken; return ``seq`` by post_id, and why it was not.
+
+    Whatever breaks this off, those that arrived are sent again: the relay answers DUP (E32).
+    """
+    places: dict[bytes, int] = {}
+    for entry in entries:
+        result = await runtime.relays.append(entry.segment, entry.data, key=entry.key)
+        if result.seq is None:
+            return places, result
+        places[entry.post_id] = result.seq
+    return places, None
 
 
 def is_worth_waiting(result: AppendResult) -> bool:
@@ -59,8 +81,9 @@ def raise_refusal(result: AppendResult) -> None:
         raise RelayGoneError
 
 
-def _mark(tx: Tx, *, circle_id: bytes, entry: OutgoingEntry, seq: int) -> None:
-    outgoing.mark_sent(tx, circle_id, entry.post_id, seq=seq)
+def _mark(tx: Tx, *, circle_id: bytes, places: Mapping[bytes, int]) -> None:
+    for post_id, seq in places.items():
+        outgoing.mark_sent(tx, circle_id, post_id, seq=seq)
 
 
 def _has_moved(tx: Tx, *, circle_id: bytes, entry: OutgoingEntry) -> bool:

@@ -20,6 +20,7 @@ from tertulia.sending import flush_outbox
 from tertulia.states import READING, SENDING, State
 from tertulia.store import circles, events
 from tertulia.store.tx import Tx
+from tertulia_protocol.circle import rules
 from tertulia_protocol.errors import TertuliaError, TransportError
 from tertulia_protocol.relay_api.limits import WAIT_MAX_SECONDS
 
@@ -69,6 +70,7 @@ async def sync_circle(runtime: Runtime, circle_id: bytes) -> SyncResult:
 
 async def _round(runtime: Runtime, circle_id: bytes, done: _Round) -> None:
     await resume_founding(runtime, circle_id)
+    await runtime.store.run(partial(_note_update, circle_id=circle_id))
     done.received += await read_to_head(runtime, circle_id)
     done.at_head = await _is_reading(runtime, circle_id)
     if not await _is_sending(runtime, circle_id):
@@ -90,6 +92,19 @@ async def _is_sending(runtime: Runtime, circle_id: bytes) -> bool:
 
 async def _state(runtime: Runtime, circle_id: bytes) -> State:
     return await runtime.store.read(lambda tx: Circle.load(tx, circle_id).state)
+
+
+def _note_update(tx: Tx, *, circle_id: bytes) -> None:
+    """Go on where a version before this one had to stop (E38)."""
+    circle = Circle.load(tx, circle_id)
+    if circle.state is State.OUTDATED and is_updated(circle):
+        circle.move_to(State.SYNCING)
+        circle.save()
+
+
+def is_updated(circle: Circle) -> bool:
+    """Answer whether this program knows more than the one that had to stop."""
+    return int.from_bytes(circle.detail, "big") < rules.BEHAVIOUR_VERSION
 
 
 def _note_dark(tx: Tx, *, circle_id: bytes, now: int) -> None:

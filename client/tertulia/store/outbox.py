@@ -83,9 +83,10 @@ def list_all(tx: Tx, circle: bytes) -> list[OutboxRow]:
     return rows.select(tx, OutboxRow, "outbox", "WHERE circle = ? ORDER BY number", (circle,))
 
 
-def oldest(tx: Tx, circle: bytes, state: str = WAITING) -> OutboxRow | None:
-    """Return the oldest payload in a state."""
-    return rows.first(tx, OutboxRow, "outbox", "WHERE circle = ? AND state = ? ORDER BY number", (circle, state))
+def oldest(tx: Tx, circle: bytes, state: str = WAITING, *, limit: int = 1) -> list[OutboxRow]:
+    """Return the oldest payloads in a state, at most ``limit``."""
+    where = "WHERE circle = ? AND state = ? ORDER BY number LIMIT ?"
+    return rows.select(tx, OutboxRow, "outbox", where, (circle, state, limit))
 
 
 def get(tx: Tx, circle: bytes, post_id: bytes) -> OutboxRow | None:

@@ -12,7 +12,6 @@ from tertulia.circle import Circle
 from tertulia.commits import CommitPlan
 from tertulia.errors import (
     BadAnswerError,
-    CircleFullError,
     NotAllowedError,
     PaymentError,
     SegmentSealedError,
@@ -291,18 +290,28 @@ async def test_who_may_not_commit(tmp_path: Path) -> None:
             assert caught.value.code == code
             after = await device.dump()
             assert {name for name in before if before[name] != after[name]} <= {"circle"}  # synced_at
-        with pytest.raises(NotAllowedError):
-            await amina.runtime.store.run(
-                lambda tx: (
-                    planning.check_coordinator(Circle.load(tx, bruno.circle_id))
-                    or planning.check_coordinator(_as(Circle.load(tx, bruno.circle_id)))
-                )
-            )
 
 
-def _as(circle: Circle) -> Circle:
-    circle._member = type(circle.member)(bytes(range(32)))
-    return circle
+@virtual
+async def test_a_coordinator_is_not_removed_without_the_others(tmp_path: Path) -> None:
+    """E20: with three coordinators two must agree; the one who is removed does not count."""
+    async with World(tmp_path) as world:
+        amina, bruno = await two_coordinators(world)
+        carla = await world.join(amina, "Carla")
+        member_pk = await carla.member_pk()
+
+        def plan(_tx: Tx, circle: Circle) -> CommitPlan | None:
+            coordinators = (*circle.charter.coordinators, Coordinator(rank=9, member_pk=member_pk))
+            charter = replace(circle.charter, coordinators=coordinators, roster_threshold=2)
+            return None if circle.is_coordinator(member_pk) else CommitPlan(charter=charter)
+
+        await commits.commit(amina.runtime, amina.circle_id, plan)
+        epoch = await amina.epoch()
+        with pytest.raises(NotAllowedError) as caught:
+            await amina.remove(bruno)
+        assert caught.value.code == "circle.not_allowed"
+        assert await amina.epoch() == epoch
+        assert (await amina.dump())["pending_commit"] == []
 
 
 @virtual
@@ -348,8 +357,9 @@ async def test_a_circle_can_be_full(tmp_path: Path) -> None:
 
         await commits.commit(amina.runtime, amina.circle_id, small)
         await world.join(amina, "Bruno")
-        with pytest.raises((CircleFullError, RuleError)):
+        with pytest.raises(RuleError) as caught:
             await world.join(amina, "Carla")
+        assert caught.value.rule == "V9"
 
 
 @virtual

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tertulia import sync
+from tertulia.catchup import MAX_HEALS
 from tertulia.circle import Circle
 from tertulia.errors import BadAnswerError
 from tertulia.receive import receive
@@ -110,6 +111,32 @@ async def test_a_head_signed_earlier_counts(tmp_path: Path) -> None:
         transport.logs[segment_id] = entries
         await bruno.sync()
         assert await bruno.state() is State.FORK_ALARM
+
+
+@virtual
+async def test_two_heads_of_one_place_are_a_fork(tmp_path: Path) -> None:
+    """Both ahead of all that we have: the heads alone prove it."""
+    async with World(tmp_path) as world:
+        _, bruno, _ = await story(world)
+        segment_id, entries = await entries_of(bruno)
+        transport = await lying(world, bruno)
+        for last in (bytes(1024), bytes(4096)):
+            head = transport.sign(segment_id, position_of(segment_id, [*entries, last]))
+            await bruno.runtime.store.run(lambda tx, h=head: receive(tx, bruno.circle_id, head=h, entries=[], now=1))
+        assert await bruno.state() is State.FORK_ALARM
+
+
+@virtual
+async def test_a_relay_that_loses_what_is_put_back(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        _, bruno, _ = await story(world)
+        segment_id, entries = await entries_of(bruno)
+        transport = await lying(world, bruno)
+        transport.logs[segment_id] = entries[:-1]
+        result = await bruno.sync()
+        assert isinstance(result.error, BadAnswerError)
+        assert len(await bruno.events("rollback")) == MAX_HEALS + 1
+        assert await bruno.titles() == ["one"]
 
 
 @virtual
