@@ -54,8 +54,7 @@ def _count_post(  # noqa: PLR0913 - what the log says of a payload
     # The first that counts stands (E18); what we wrote ourselves and show already has not counted before.
     check_first(is_known=known is not None and known.seq > 0)
     content.put_change(tx, row)
-    is_new = content.get_object(tx, circle.id, envelope.object_id) is None
-    objects.fold(
+    is_new = objects.fold(
         tx, circle.id, envelope.object_id, unread=is_readable(envelope) and author.member_pk != circle.member_pk
     )
     events.add(

@@ -92,8 +92,8 @@ def change_row(  # noqa: PLR0913 - what the log says of a payload
     )
 
 
-def fold(tx: Tx, circle_id: bytes, object_id: bytes, *, unread: bool = False, kinds: Kinds = KINDS) -> None:
-    """Make an object's row from its changes, and those of what was waiting for it.
+def fold(tx: Tx, circle_id: bytes, object_id: bytes, *, unread: bool = False, kinds: Kinds = KINDS) -> bool:
+    """Make an object's row from its changes, and those of what was waiting for it; answer whether it was new here.
 
     :param unread: for an object that is new here.
     """
@@ -106,7 +106,7 @@ def fold(tx: Tx, circle_id: bytes, object_id: bytes, *, unread: bool = False, ki
     if merged is None:
         if before is not None:
             content.remove_object(tx, circle_id, object_id)
-        return
+        return before is None
     is_unread = unread if before is None else bool(before.unread)
     content.put_object(tx, _row(circle_id, merged, parent, rows, unread=is_unread and not merged.retracted))
     if merged.retracted:
@@ -114,6 +114,7 @@ def fold(tx: Tx, circle_id: bytes, object_id: bytes, *, unread: bool = False, ki
     if before is None:
         for child in content.children_of(tx, circle_id, object_id):
             fold(tx, circle_id, child.id, kinds=kinds)
+    return before is None
 
 
 def _own(change: Change) -> bool:

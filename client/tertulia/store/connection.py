@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,16 +55,21 @@ def connect(path: Path, data_key: bytes) -> Connection:
     return connection
 
 
-@contextmanager
-def translated() -> Iterator[None]:
+class translated:  # noqa: N801 - used as contextlib's own; a generator costs as much as a small statement
     """Turn errors of the database into leaves of the tree. None carries a value of a row.
 
     :raises StorageError: what is wrong on this device. :raises InternalError: the statement itself was wrong.
     """
-    try:
-        yield
-    except dbapi2.Error as error:
-        raise named(error) from error
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> None:
+        """Raise what an error of the database is called here."""
+        if isinstance(error, dbapi2.Error):
+            raise named(error) from error
 
 
 def named(error: Exception) -> StorageError | InternalError:

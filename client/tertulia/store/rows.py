@@ -6,9 +6,10 @@ functions that the rest of the client calls. Table and column names never come f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from functools import cache
+from operator import attrgetter
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from tertulia.store.tx import Tx, Value
@@ -31,7 +32,12 @@ def columns(kind: type[StoredRow]) -> tuple[str, ...]:
 
 def values(row: StoredRow) -> tuple[Value, ...]:
     """Return the values of a row in the order of its columns."""
-    return tuple(getattr(row, name) for name in columns(type(row)))
+    return _getter(type(row))(row)
+
+
+@cache
+def _getter(kind: type[StoredRow]) -> Callable[[StoredRow], tuple[Value, ...]]:
+    return attrgetter(*columns(kind))
 
 
 def insert(tx: Tx, table: str, row: StoredRow) -> None:
@@ -59,7 +65,7 @@ def put_all(tx: Tx, table: str, rows: Iterable[StoredRow]) -> None:
 def select(tx: Tx, kind: type[R], table: str, rest: str = "", parameters: Sequence[Value] = ()) -> list[R]:
     """Return rows; ``rest`` is the SQL after the table's name, for example ``WHERE circle = ? ORDER BY number``."""
     names = columns(kind)
-    found = tx.query(f"SELECT {', '.join(names)} FROM {table} {rest}", parameters)  # noqa: S608 - see the docstring
+    found = tx.query(_select_sql(kind, table, rest), parameters)
     return [kind(**dict(zip(names, row, strict=True))) for row in found]
 
 
@@ -78,6 +84,11 @@ def update(tx: Tx, table: str, where: str, parameters: Sequence[Value], **change
     """Change columns of the rows that fit and return how many did."""
     sets = ", ".join(f"{name} = ?" for name in changes)
     return tx.execute(f"UPDATE {table} SET {sets} WHERE {where}", (*changes.values(), *parameters))  # noqa: S608 - see the docstring
+
+
+@cache
+def _select_sql(kind: type[StoredRow], table: str, rest: str) -> str:
+    return f"SELECT {', '.join(columns(kind))} FROM {table} {rest}"  # noqa: S608 - see the module's docstring
 
 
 @cache
