@@ -90,9 +90,8 @@ async def invite(
     :raises UsageError: too many days. :raises TransportError: the relay cannot be reached; nobody has the link.
     """
     check_days(days)
-    payment = await runtime.store.read(lambda tx: replies.payment_of(tx, circle_id))
     expires_day = runtime.clock.now() // DAY + days
-    invitation, card = await runtime.store.run(
+    invitation, card, payment = await runtime.store.run(
         lambda tx: _make(tx, circle_id, expires_day=expires_day, language=language, runtime=runtime)
     )
     await _publish(runtime, circle_id, invitation, card=card, payment=payment)
@@ -115,9 +114,10 @@ def check_coordinator(circle: Circle) -> None:
 
 def _make(
     tx: Tx, circle_id: bytes, *, expires_day: int, language: Language, runtime: Runtime
-) -> tuple[Invitation, Card]:
+) -> tuple[Invitation, Card, Payment]:
     circle = Circle.load(tx, circle_id)
     check_coordinator(circle)
+    payment = replies.payment_of(tx, circle_id)
     relays = [RelayAddr(relay_pk=ref.relay_pk, uri=ref.uri) for ref in circle.charter.transport.relays]
     invitation, card = build_invitation(
         inviter=circle.member,
@@ -129,7 +129,7 @@ def _make(
         rng=runtime.rng,
     )
     rows.add(tx, _row(invitation, circle_id, now=runtime.clock.now()))
-    return invitation, card
+    return invitation, card, payment
 
 
 def _row(invitation: Invitation, circle_id: bytes, *, now: int) -> InvitationRow:

@@ -458,7 +458,6 @@ async def test_only_coordinators_invite_approve_and_decline(tmp_path: Path):
     async with World(tmp_path) as world:
         ada = await world.found("Ada")
         bo = await joined(world, ada, "Bo")
-        await set_enrolment(bo, serialize(world.relay.enrolment(bytes(16))))
         assert (await unchanged(bo, NotAllowedError, invitations.invite(bo.runtime, bo.circle_id))).code == (
             "circle.not_allowed"
         )
