@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -232,7 +233,7 @@ class World:
         await commits.commit(inviter.runtime, inviter.circle_id, plan)
         done = await inviter.runtime.store.run(lambda tx: _take_effective(tx, inviter.circle_id))
         for device, bundle in made:
-            await device.runtime.store.run(lambda tx, d=device, b=bundle: _enter(tx, d, b, done))
+            await device.runtime.store.run(partial(_enter, device=device, bundle=bundle, done=done))
             await device.synced()
         return [device for device, _ in made]
 
@@ -256,7 +257,7 @@ def _take_effective(tx: Tx, circle_id: bytes) -> commits.EffectiveCommit:
     return done
 
 
-def _enter(tx: Tx, device: Device, bundle: KeyPackageBundle, done: commits.EffectiveCommit) -> None:
+def _enter(tx: Tx, *, device: Device, bundle: KeyPackageBundle, done: commits.EffectiveCommit) -> None:
     assert done.welcome is not None
     group = Group.join(welcome=done.welcome, bundle=bundle, ratchet_tree=parse(RatchetTree, done.tree))
     circle = Circle.create(

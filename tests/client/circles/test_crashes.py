@@ -11,6 +11,7 @@ from tertulia.circle import Circle
 from tertulia.errors import UnreachableError
 from tertulia.states import State
 from tertulia.store import circles
+from tertulia.store.tx import Tx
 from tertulia_protocol.relay_api.requests import Op
 from tests.support.crash import CrashPlan, Killed, make_mortal
 from tests.support.devices import Device, World
@@ -111,7 +112,7 @@ async def test_an_addition_survives_every_step(tmp_path: Path) -> None:
         assert await amina.state() is State.ACTIVE
 
 
-def forget_all(tx: circles.Tx, circle_id: bytes) -> None:
+def forget_all(tx: Tx, circle_id: bytes) -> None:
     from tertulia.commits import effective_commits, forget_effective  # noqa: PLC0415
 
     for done in effective_commits(tx, circle_id):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,15 @@ from tertulia.catchup import MAX_HEALS
 from tertulia.circle import Circle
 from tertulia.errors import BadAnswerError
 from tertulia.receive import receive
-from tertulia.relays import ReadResult
+from tertulia.relays import SegmentAddr
 from tertulia.states import State
 from tertulia.store import log
+from tertulia.store.tx import Tx
 from tertulia_protocol.relay_api.records import HeadState, SignedHead
 from tertulia_protocol.relay_api.requests import Op
 from tertulia_protocol.relay_api.responses import Entry
+from tertulia_protocol.signing import SigningSeed
+from tests.support.cheating import append, where
 from tests.support.devices import Device, World
 from tests.support.lying_relay import LyingTransport, position_of, tampered
 from tests.support.virtual_clock import virtual
@@ -26,12 +30,12 @@ from tests.support.virtual_clock import virtual
 async def entries_of(device: Device) -> tuple[bytes, list[bytes]]:
     """Return the current segment and all its entries, as the relay has them."""
 
-    def where(tx: log.Tx) -> tuple[object, object]:
+    def where(tx: Tx) -> tuple[SegmentAddr, SigningSeed]:
         circle = Circle.load(tx, device.circle_id)
         return circle.segment(), circle.access.relays[0].read_key
 
     segment, key = await device.runtime.store.read(where)
-    result: ReadResult = await device.runtime.relays.read(segment, key=key, after_seq=0)  # type: ignore[arg-type] # of where
+    result = await device.runtime.relays.read(segment, key=key, after_seq=0)
     return result.head.segment_id, [entry.data for entry in result.entries]
 
 
@@ -122,7 +126,7 @@ async def test_two_heads_of_one_place_are_a_fork(tmp_path: Path) -> None:
         transport = await lying(world, bruno)
         for last in (bytes(1024), bytes(4096)):
             head = transport.sign(segment_id, position_of(segment_id, [*entries, last]))
-            await bruno.runtime.store.run(lambda tx, h=head: receive(tx, bruno.circle_id, head=h, entries=[], now=1))
+            await bruno.runtime.store.run(partial(receive, circle_id=bruno.circle_id, head=head, entries=[], now=1))
         assert await bruno.state() is State.FORK_ALARM
 
 
@@ -206,7 +210,7 @@ async def test_gaps_and_entries_beyond_the_head_are_refused(tmp_path: Path) -> N
         for bad_head, bad in ((head, new[1:]), (head, [new[1], new[0]]), (short, new)):
             with pytest.raises(BadAnswerError) as caught:
                 await bruno.runtime.store.run(
-                    lambda tx, h=bad_head, e=bad: receive(tx, bruno.circle_id, head=h, entries=e, now=1)
+                    partial(receive, circle_id=bruno.circle_id, head=bad_head, entries=bad, now=1)
                 )
             assert caught.value.code == "relay.bad_answer"
         assert await bruno.dump() == before
@@ -239,13 +243,8 @@ async def test_a_head_of_another_segment_changes_nothing(tmp_path: Path) -> None
 async def test_junk_is_kept_and_skipped(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         amina, bruno, board = await story(world)
-
-        def where(tx: log.Tx) -> tuple[object, object]:
-            circle = Circle.load(tx, bruno.circle_id)
-            return circle.segment(), circle.access.relays[0].append_key
-
-        segment, key = await bruno.runtime.store.read(where)
-        await bruno.runtime.relays.append(segment, bytes(4096), key=key)  # type: ignore[arg-type] # of where
+        segment, key = await where(bruno)
+        await append(bruno, segment, bytes(4096), key)
         await bruno.post(board, "after the junk")
         await bruno.synced()
         await amina.synced()
