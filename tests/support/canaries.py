@@ -1,6 +1,7 @@
 """Finding what must not be there: canaries in every form in which they could leak.
 
-A canary is looked for as it is (text: UTF-8, whatever its case, UTF-16 of both orders), in base64 at all three
+A canary is looked for as it is (text: UTF-8, whatever its case, UTF-16 of both orders, with the escapes of JSON, URLs
+and Python), in base64 at all three
 alignments and of both alphabets, in hex of both cases, and again in whatever can be unfolded: zlib, gzip and zstd
 streams that stand anywhere in the bytes, and runs of base64 and hex, which may hold such streams. It cannot see what
 is encrypted, which is the point; :mod:`tests.scenarios.test_canaries` first shows that it sees everything else.
@@ -10,12 +11,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 if sys.version_info >= (3, 14):
     from compression.zstd import ZstdDecompressor, ZstdError
@@ -111,6 +114,12 @@ def _raw_forms(value: str | bytes) -> Iterator[tuple[str, bytes]]:
     yield "UTF-8", value.encode()
     yield "UTF-16LE", value.encode("utf-16-le")
     yield "UTF-16BE", value.encode("utf-16-be")
+    escaped = {
+        "JSON": json.dumps(value)[1:-1],
+        "URL": quote(value),
+        "bytes of Python": repr(value.encode())[2:-1],
+    }
+    yield from ((form, text.encode()) for form, text in escaped.items() if text != value)
 
 
 def _base64_core(raw: bytes, alignment: int) -> bytes:

@@ -9,7 +9,8 @@ name; profiles work at the same time, the calls of one profile one after the oth
         await amina.dump(made["id"])                                        # what lies below, for comparing
 
 One JSON object per line: ``{"id", "profile", "call", "args", "options"}`` and ``{"id", "result"}`` or ``{"id",
-"error"}``. Profiles are made with a passphrase that costs nothing to try: only the time to guess it is less.
+"error"}``. Nothing is replaced but the cost of Argon2id, for the passphrase and for the four words: a guess takes less
+time, and so does a test with thirty people.
 """
 
 from __future__ import annotations
@@ -19,17 +20,25 @@ import dataclasses
 import json
 import os
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
+
+from tertulia.circle import Circle
 from tertulia.client import Client
+from tertulia.commits import CommitPlan, commit
 from tertulia.lookup import find_circle
+from tertulia.objects import StoredObject
 from tertulia.results import Result
 from tertulia.store.keyfile import Argon2Cost
 from tertulia.store.tx import Tx
+from tertulia_protocol.circle import sas
+from tertulia_protocol.codec import serialize
 from tertulia_protocol.errors import TertuliaError
 
 CHEAP = Argon2Cost(memory_kib=8, passes=1)
@@ -63,18 +72,22 @@ class Profile:
         """The profile's folder."""
         return self.worker.folder / self.name
 
-    async def __call__(self, call: str, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - as many types as methods
+    async def __call__(self, call: str, *args: Any, **options: Any) -> Any:
         """Call a method of ``Client``; return its result as JSON has it. :raises CallFailedError: it raised."""
         return await self.worker.ask(self.name, call, args, options)
 
-    async def synced(self) -> Any:  # noqa: ANN401 - a result
+    async def synced(self) -> Any:
         """Sync, and expect that nothing kept it from an end."""
         report = await self("sync", timeout=60)
         errors = [one["error"] for one in report["circles"] if one["error"]]
         assert not errors, (self.name, errors)
         return report
 
-    async def dump(self, circle: str) -> Any:  # noqa: ANN401 - see _dump
+    async def hop(self, circle: str) -> None:
+        """Move the circle to a new segment, as a coordinator can below the commands."""
+        await self("hop", circle)
+
+    async def dump(self, circle: str) -> Any:
         """Return what lies below the public results: the group, the members' leaves, every payload."""
         return await self("dump", circle)
 
@@ -83,7 +96,7 @@ class Profile:
         await self("close")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Worker:
     """A worker process; ``async with`` starts and ends it. Profiles are in ``folder``."""
 
@@ -101,8 +114,7 @@ class Worker:
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-X",
-                "dev",
+                "-Werror",
                 "-m",
                 "tests.support.worker",
                 str(self.folder),
@@ -128,6 +140,11 @@ class Worker:
             await self.process.wait()
             raise
 
+    async def kill(self) -> None:
+        """End the process as a power cut does; enter a new worker for the same folder to go on."""
+        self.process.kill()
+        await self.process.wait()
+
     @property
     def log(self) -> Path:
         """All that the process wrote to standard error."""
@@ -139,7 +156,7 @@ class Worker:
         await made("init", name=shown or name)
         return made
 
-    async def ask(self, profile: str, call: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:  # noqa: ANN401
+    async def ask(self, profile: str, call: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Have something done and return its result."""
         assert self.process.stdin is not None
         self._last += 1
@@ -180,10 +197,11 @@ class _Served:
                 root = os.urandom(32)
                 return await Client.init(self.path, passphrase=PASSPHRASE, root=root, cost=CHEAP, **options)
             if call == "close":
-                return await self.close()
+                await self.close()
+                return None
             client = await self.opened()
-            if call == "dump":
-                return await _dump(client, *args)
+            if call in _BELOW:
+                return await _BELOW[call](client, *args)
             return await getattr(client, call)(*args, **_paths(options))
 
     async def opened(self) -> Client:
@@ -207,15 +225,24 @@ def _paths(options: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
+async def _hop(client: Client, circle: str) -> None:
+    """Commit a change of segment and nothing else."""
+    runtime = client._runtime
+    found = await runtime.store.read(lambda tx: find_circle(tx, circle).id)
+    segment = await runtime.store.read(lambda tx: Circle.load(tx, found).segment_no)
+
+    def plan(_tx: Tx, circle: Circle) -> CommitPlan | None:
+        return CommitPlan(hop=True) if circle.segment_no == segment else None
+
+    await commit(runtime, found, plan)
+
+
 async def _dump(client: Client, circle: str) -> dict[str, Any]:
     """Return what members must agree on, below what results show; nothing in it is of this device alone."""
-    return await client._runtime.store.read(lambda tx: _dump_in(tx, circle))  # noqa: SLF001 - no public method
+    return await client._runtime.store.read(lambda tx: _dump_in(tx, circle))
 
 
 def _dump_in(tx: Tx, text: str) -> dict[str, Any]:
-    from tertulia.circle import Circle  # noqa: PLC0415 - the dump alone looks below the public library
-    from tertulia_protocol.codec import serialize  # noqa: PLC0415 - the same
-
     circle = Circle.load(tx, find_circle(tx, text).id)
     objects = tx.query(
         "SELECT id, type, parent, author, lamport, minute, retracted, state FROM object WHERE circle = ? ORDER BY id",
@@ -233,9 +260,39 @@ def _dump_in(tx: Tx, text: str) -> dict[str, Any]:
         "tree": serialize(circle.group.tree),
         "segment": circle.segment_id(),
         "position": [circle.position.seq, circle.position.chain],
-        "objects": objects,
+        "objects": [[*columns, _common_state(state)] for *columns, state in objects],
         "changes": changes,
     }
+
+
+def _common_state(state: bytes) -> bytes:
+    """Return an object's state without who gave it to this device in a history."""
+    stored = msgspec.msgpack.decode(state, type=StoredObject)
+    return msgspec.msgpack.encode(msgspec.structs.replace(stored, forwarded_by=None), order="deterministic")
+
+
+async def _kept(client: Client, circle: str) -> dict[str, list[int]]:
+    """Return of which segments a device keeps the keys, entries, and payloads that it read itself."""
+
+    def read(tx: Tx) -> dict[str, list[int]]:
+        found = find_circle(tx, circle).id
+        return {
+            "keys": _numbers(tx, "SELECT DISTINCT segment_no FROM segment_access WHERE circle = ?", found),
+            "entries": _numbers(tx, "SELECT DISTINCT segment_no FROM raw_entry WHERE circle = ?", found),
+            "payloads": _numbers(
+                tx, "SELECT DISTINCT segment_no FROM change WHERE circle = ? AND forwarded_by IS NULL", found
+            ),
+        }
+
+    return await client._runtime.store.read(read)
+
+
+def _numbers(tx: Tx, query: str, circle: bytes) -> list[int]:
+    return sorted(row[0] for row in tx.query(query, (circle,)))
+
+
+_BELOW: dict[str, Callable[..., Awaitable[object]]] = {"dump": _dump, "hop": _hop, "kept": _kept}
+"""What is asked for below the public library."""
 
 
 def _json(value: object) -> object:
@@ -278,4 +335,5 @@ async def _serve(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    vars(sas).update(PASSES=CHEAP.passes, MEMORY=CHEAP.memory_kib * 1024)
     asyncio.run(_serve(Path(sys.argv[1])))
