@@ -32,7 +32,7 @@ from tertulia import (
 from tertulia.attachments import Progress, no_progress
 from tertulia.clock import Clock, Executor, Rng
 from tertulia.events import EventBus
-from tertulia.lookup import find_attachment, find_board, find_circle, find_post, load_circle
+from tertulia.lookup import find_attachment, find_board, find_circle, find_post
 from tertulia.runtime import Runtime
 from tertulia.store.database import Store
 from tertulia.store.events import last_number
@@ -203,19 +203,20 @@ class Client:
     async def members(self, circle: str | None = None) -> tuple[results.Member, ...]:
         """Return the members, coordinators first."""
         return await self._runtime.store.read(
-            lambda tx: tuple(views.member(one) for one in boards.members(tx, load_circle(tx, circle)))
+            lambda tx: tuple(views.member(one) for one in boards.members(tx, reading.entered(tx, circle)))
         )
 
     async def member_show(self, circle: str | None, member: str) -> results.Member:
         """Return one member."""
-        return await self._runtime.store.read(lambda tx: views.member(reading.circle_and_member(tx, circle, member)[1]))
+        return await self._runtime.store.read(lambda tx: views.member(reading.member(tx, circle, member)))
 
     async def remove(self, circle: str | None, member: str) -> results.Removed:
         """Remove a member with all its devices; return once the removal was read back.
 
         :raises NotAllowedError: this person may not. :raises TransportError: stored; the next sync goes on.
         """
-        found, view = await self._runtime.store.read(lambda tx: reading.circle_and_member(tx, circle, member))
+        found = await self._going_on(circle)
+        view = await self._runtime.store.read(lambda tx: reading.member(tx, circle, member))
         outcome = await removal.remove_member(self._runtime, found, view.member_pk)
         return views.removed(found, view, outcome.epoch)
 
@@ -223,7 +224,7 @@ class Client:
 
     async def invite(self, circle: str | None = None, *, days: int = 7, language: str = "en") -> results.NewInvitation:
         """Make an invitation for one person. :raises NotAllowedError, PaymentError, TransportError: none was made."""
-        found = await self._circle(circle)
+        found = await self._going_on(circle)
         made = await invitations.invite(self._runtime, found, days=days, language=language_of(language))
         return views.new_invitation(found, made)
 
@@ -260,7 +261,7 @@ class Client:
         :raises WordsDifferError: nothing was sent. :raises NotAllowedError, CircleFullError: not possible.
         :raises TransportError: stored; the next sync goes on.
         """
-        found = await self._circle(circle)
+        found = await self._going_on(circle)
         view = await reading.waiting_request(self._runtime, found, request)
         await invitations.approve(
             self._runtime, found, view.request_hash, words=words, history=reading.history_range(history)
@@ -393,6 +394,9 @@ class Client:
 
     async def _circle(self, text: str | None) -> bytes:
         return await self._runtime.store.read(lambda tx: find_circle(tx, text).id)
+
+    async def _going_on(self, text: str | None) -> bytes:
+        return await self._runtime.store.read(lambda tx: posting.writable(tx, find_circle(tx, text).id).id)
 
     async def _display_name(self, name: str | None) -> str:
         if name is not None:

@@ -45,11 +45,6 @@ def check_one_circle(rows: list[CircleRow]) -> None:
         raise CircleNeededError(candidates=", ".join(sorted(names)))
 
 
-def load_circle(tx: Tx, text: str | None) -> Circle:
-    """Return a circle, loaded. :raises UsageError: as :func:`find_circle`."""
-    return Circle.load(tx, find_circle(tx, text).id)
-
-
 def find_board(tx: Tx, circle_id: bytes, text: str) -> BoardView:
     """Return a board by identifier or name. :raises BoardNotFoundError, AmbiguousError: none or several fit."""
     found = [Candidate(view.board_id, view.name, view) for view in boards.boards(tx, circle_id)]

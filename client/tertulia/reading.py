@@ -10,7 +10,7 @@ from typing import Literal
 from tertulia import boards, invitations, results, views
 from tertulia.boards import MemberView, PostView
 from tertulia.circle import Circle
-from tertulia.errors import AliasTakenError, CodeError, RequestNotFoundError
+from tertulia.errors import AliasTakenError, CodeError, RemovedFromCircleError, RequestNotFoundError
 from tertulia.identifiers import Kind
 from tertulia.lookup import find_board, find_circle, find_member, find_post, find_written
 from tertulia.resolve import Candidate, resolve, same_name
@@ -107,10 +107,22 @@ def check_alias_free(tx: Tx, circle_id: bytes, alias: str) -> None:
             raise AliasTakenError(name=alias)
 
 
-def circle_and_member(tx: Tx, circle: str | None, member: str) -> tuple[bytes, MemberView]:
-    """Return the id of a circle and one of its members."""
+def entered(tx: Tx, circle: str | None) -> Circle:
+    """Return a circle that this device is in. :raises RemovedFromCircleError: it is so no more."""
     loaded = Circle.load(tx, find_circle(tx, circle).id)
-    return loaded.id, find_member(tx, loaded, member)
+    check_entered(loaded)
+    return loaded
+
+
+def check_entered(circle: Circle) -> None:
+    """Check that this device is in a circle. :raises RemovedFromCircleError: it is so no more."""
+    if not views.is_member(circle):
+        raise RemovedFromCircleError
+
+
+def member(tx: Tx, circle: str | None, text: str) -> MemberView:
+    """Return a member of a circle by identifier or name."""
+    return find_member(tx, entered(tx, circle), text)
 
 
 # --- Requests -------------------------------------------------------------------------------------------------------

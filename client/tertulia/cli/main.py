@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +23,9 @@ from tertulia.cli.session import RUN_KEY, Run
 from tertulia.errors import EXIT_INTERRUPTED, EXIT_OK, DiskFullError, FileError, exit_code
 from tertulia.i18n import _, describe, set_language
 from tertulia_protocol.errors import InternalError, TertuliaError, UsageError
+
+if TYPE_CHECKING:
+    from tertulia.store.keyfile import Argon2Cost
 
 PROGRAM = "tertulia"
 
@@ -98,14 +101,14 @@ def _commands() -> dict[str, tuple[str, str, str]]:
 # -- the outermost loop
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command with its arguments; return the exit code."""
+def run(arguments: Sequence[str], *, cost: Argon2Cost | None = None) -> int:
+    """Run the command with its arguments; return the exit code. ``cost``: for tests, of profiles that they make."""
     os.umask(0o077)
     look = first_look(arguments)
     set_language(look.lang)
     output = Output(as_json=look.as_json, quiet=look.quiet)
     language = person_language(look.lang, os.environ)
-    run = Run(output=output, secrets=take_environment(), language=language)
+    run = Run(output=output, secrets=take_environment(), language=language, cost=cost)
     try:
         _invoke(run, arguments)
     except click.exceptions.Exit as leave:

@@ -47,7 +47,9 @@ async def init(run: Session, name: str, phrase_file: Path | None) -> None:
     else:
         _write_words(phrase_file, words)
     with _taken_back(phrase_file):
-        made = await Client.init(run.profile, name=name, passphrase=passphrase, root=root, language=run.language)
+        made = await Client.init(
+            run.profile, name=name, passphrase=passphrase, root=root, language=run.language, cost=run.cost
+        )
     run.output.result(str(made.directory), made)
     run.output.say(_("Nobody can reset the passphrase. The recovery words are the only other way in: keep them safe."))
 

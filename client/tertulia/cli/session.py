@@ -21,6 +21,7 @@ from tertulia_protocol.errors import TertuliaError, TransportError
 if TYPE_CHECKING:
     from tertulia.client import Client
     from tertulia.results import SyncReport
+    from tertulia.store.keyfile import Argon2Cost
 
 T = TypeVar("T")
 
@@ -33,6 +34,8 @@ class Run:
     secrets: Secrets
     language: str
     """Of the person, such as ``fr``: for word lists."""
+    cost: Argon2Cost | None = None
+    """What one guess at a passphrase costs; None: what it should. No argument leads here: it is for tests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,7 @@ class Session:
         self.output: Output = run.output
         self.secrets: Secrets = run.secrets
         self.language: str = run.language
+        self._cost = run.cost
         self.settings: Settings = settings_of(ctx)
 
     @property
@@ -65,8 +69,17 @@ class Session:
 
         check_profile(self.profile)
         passphrase = read_passphrase(self.secrets, self.settings.passphrase_file)
-        async with Client.open(self.profile, passphrase=passphrase, lock_wait=self.settings.lock_wait) as client:
+        async with Client.open(
+            self.profile, passphrase=passphrase, lock_wait=self.settings.lock_wait, floor=self.cost
+        ) as client:
             yield client
+
+    @property
+    def cost(self) -> Argon2Cost:
+        """What one guess at the passphrase costs."""
+        from tertulia.store.keyfile import PRODUCTION
+
+        return self._cost or PRODUCTION
 
     async def freshen(self, client: Client, circle: str | None, network: Network) -> None:
         """Sync what a command is about; what keeps it from an end is said, not raised."""
