@@ -22,6 +22,7 @@ from tertulia.cli.secrets_in import take_environment
 from tertulia.cli.session import RUN_KEY, Run
 from tertulia.errors import EXIT_INTERRUPTED, EXIT_OK, DiskFullError, FileError, exit_code
 from tertulia.i18n import _, describe, set_language
+from tertulia.system import forbid_core_dumps
 from tertulia_protocol.errors import InternalError, TertuliaError, UsageError
 
 if TYPE_CHECKING:
@@ -191,4 +192,5 @@ def describe_fault(fault: BaseException) -> str:
 
 def main() -> None:
     """Run the command of this process."""
+    forbid_core_dumps()
     sys.exit(run(sys.argv[1:]))

@@ -51,7 +51,7 @@ async def init(run: Session, name: str, phrase_file: Path | None) -> None:
             run.profile, name=name, passphrase=passphrase, root=root, language=run.language, cost=run.cost
         )
     run.output.result(str(made.directory), made)
-    run.output.say(_("Nobody can reset the passphrase. The recovery words are the only other way in: keep them safe."))
+    run.output.say(_("Nobody can reset the passphrase. Keep the recovery words safe; no command uses them yet."))
 
 
 @contextlib.contextmanager
