@@ -888,7 +888,7 @@ async def test_an_approval_survives_every_step(tmp_path: Path):
             assert await bo.epoch() == await ada.epoch()
             assert await members_at(ada) == 2
             await ada.synced()
-            assert await ada.runtime.store.read(lambda tx: _replies(tx, ada)) == []
+            assert await ada.runtime.store.read(lambda tx, one=ada: _replies(tx, one)) == []
             if not was_killed:
                 break
         assert 10 <= at < 60
