@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from tertulia import objects
 from tertulia.circle import Circle
 from tertulia.clock import Rng
+from tertulia.errors import NotAllowedError
 from tertulia.relays import SegmentAddr
 from tertulia.states import SENDING
 from tertulia.store import content, log, outbox
@@ -28,8 +29,12 @@ from tertulia_protocol.content.kinds import Kind as ContentKind
 from tertulia_protocol.content.merge import container_id
 from tertulia_protocol.content.permissions import check_change, check_container_is_here
 from tertulia_protocol.content.types import KINDS
+from tertulia_protocol.errors import RuleError
 from tertulia_protocol.mls.mls_message import MLSMessage
 from tertulia_protocol.signing import SigningSeed
+
+PERMISSIONS = frozenset({"C3", "C4", "C5", "C14"})
+"""The rules of content about who may do what."""
 
 OWN_PAYLOAD, OWN_COMMIT, OWN_PROPOSAL = "payload", "commit", "proposal"
 
@@ -67,7 +72,8 @@ def enqueue(  # noqa: PLR0913 - everything that a payload says
     With ``uploading`` it waits for :func:`release`: its place in the author's chain is given only then.
     ``circle`` is saved.
 
-    :raises NotAllowedError: nothing may be written in this state. :raises RuleError: content that nobody would count.
+    :raises NotAllowedError: nothing may be written in this state, or not by this member.
+    :raises RuleError: content that nobody would count.
     """
     circle.check_writable()
     payload, state = _make(circle, type=type, body=body, now=now, post_id=post_id, share=share)
@@ -137,7 +143,10 @@ def release(tx: Tx, circle: Circle, post_id: bytes, *, now: int) -> None:
 
 
 def _show(circle: Circle, payload: Payload) -> None:
-    """Check a change as all others will, and show it here. :raises RuleError: nobody would count it."""
+    """Check a change as all others will, and show it here.
+
+    :raises NotAllowedError: this member may not make it. :raises RuleError: nobody would count it.
+    """
     envelope = Envelope.decode(payload.body)
     kind = KINDS[envelope.type]
     change = Change(
@@ -149,7 +158,12 @@ def _show(circle: Circle, payload: Payload) -> None:
     )
     existing = objects.load(circle.tx, circle.id, envelope.object_id)
     container = _container(circle, kind, change) if existing is None else None
-    check_change(change, existing=None if existing is None else existing.object, container=container)
+    try:
+        check_change(change, existing=None if existing is None else existing.object, container=container)
+    except RuleError as error:
+        if error.rule in PERMISSIONS:
+            raise NotAllowedError from error
+        raise
     _store_change(circle, payload, envelope)
 
 
