@@ -46,8 +46,10 @@ async def read_to_head(runtime: Runtime, circle_id: bytes, *, wait_s: int = 0) -
         if target is None:
             return count
         result = await _read(runtime, circle_id, target, wait_s=wait_s)
-        received = await _receive(runtime, circle_id, result)
-        count, wait_s = count + received.count, 0
+        received = await _receive(runtime, circle_id, target, result)
+        count, wait_s = count + (0 if received is None else received.count), 0
+        if received is None:
+            continue
         if received.rolled_back:
             heals += 1
             check_heals(heals)
@@ -92,23 +94,39 @@ def _note_gone(tx: Tx, *, circle_id: bytes, segment: SegmentAddr, now: int) -> N
         events.add(tx, "gone", circle=circle_id, at=now, segment=circle.segment_no)
 
 
-async def _receive(runtime: Runtime, circle_id: bytes, result: ReadResult) -> Received:
-    """Process an answer in transactions of at most ``BATCH`` entries."""
-    received, start = NOTHING, 0
-    count = 0
+async def _receive(runtime: Runtime, circle_id: bytes, target: _Target, result: ReadResult) -> Received | None:
+    """Process an answer in transactions of at most ``BATCH`` entries. None: somebody else was faster, read again."""
+    count = start = 0
     while True:
         part = result.entries[start : start + BATCH]
         received = await runtime.store.run(
-            partial(_receive_part, circle_id=circle_id, result=result, start=start, now=runtime.clock.now())
+            partial(
+                _receive_part, circle_id=circle_id, target=target, result=result, start=start, now=runtime.clock.now()
+            )
         )
+        if received is None:
+            return None
         count += received.count
         start += len(part)
         if start >= len(result.entries) or received.count < len(part):
             return Received(count=count, hop=received.hop, at_head=received.at_head, rolled_back=received.rolled_back)
 
 
-def _receive_part(tx: Tx, *, circle_id: bytes, result: ReadResult, start: int, now: int) -> Received:
+def _receive_part(  # noqa: PLR0913 - an answer and what it answers
+    tx: Tx, *, circle_id: bytes, target: _Target, result: ReadResult, start: int, now: int
+) -> Received | None:
+    if is_stale(tx, circle_id, target, start):
+        return None
     return receive(tx, circle_id, head=result.head, entries=result.entries[start : start + BATCH], now=now)
+
+
+def is_stale(tx: Tx, circle_id: bytes, target: _Target, start: int) -> bool:
+    """Answer whether the circle was read further while an answer was on its way: its head may be an older one.
+
+    Two tasks of one process may read at the same time; what one of them has seen would look like a rollback.
+    """
+    circle = Circle.load(tx, circle_id)
+    return circle.segment() == target.segment and circle.position.seq != target.after_seq + start
 
 
 # --- Putting back what a relay has lost (E23) ------------------------------------------------------------------------

@@ -122,7 +122,7 @@ class Circle:
             circles.put_coord_key(tx, CoordKeyRow(circle=row.id, coord_gen=row.coord_gen, secret=coord_secret))
         _put_segments(tx, charter, access, position)
         circle = cls.load(tx, row.id)
-        circle.remember_lobby()
+        circle.remember_lobby(now=now)
         return circle
 
     def save(self) -> None:
@@ -250,7 +250,7 @@ class Circle:
         self.access = access
         self.position = self._stored_position = Position(self._segments[0].seq, self._segments[0].chain)
         self.save()
-        self.remember_lobby()
+        self.remember_lobby(now=now)
         circles.expire_coord_segments(self.tx, self.id, now=now)
 
     # Members
@@ -325,8 +325,11 @@ class Circle:
             return None
         return transport_keys(secret, self.charter.transport, j)
 
-    def remember_lobby(self) -> None:
-        """Keep what opens the lobby of the current segment, where this device has the coordinators' secret (E7)."""
+    def remember_lobby(self, *, now: int) -> None:
+        """Keep what opens the lobby of the current segment, where this device has the coordinators' secret (E7).
+
+        While it is the current one ``until`` tells when it was entered; leaving it sets the real end.
+        """
         if self.coord_secret is None:
             return
         transport = self.charter.transport
@@ -338,9 +341,15 @@ class Circle:
             coord_gen=transport.coord_gen,
             salt=transport.salt,
             relays=relays.getvalue(),
-            until=(1 << 62),
+            until=now + LOBBY_SECONDS,
         )
         circles.put_coord_segment(self.tx, row)
+
+    @property
+    def entered_at(self) -> int | None:
+        """Return when this coordinator's device entered the current segment, in seconds; None: it has no keys of it."""
+        rows = circles.list_coord_segments(self.tx, self.id)
+        return next((row.until - LOBBY_SECONDS for row in rows if row.segment_no == self.segment_no), None)
 
 
 def transport_keys(secret: bytes, transport: Transport, j: int = 0) -> AdminKeys:

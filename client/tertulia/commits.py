@@ -96,7 +96,12 @@ async def commit(runtime: Runtime, circle_id: bytes, plan: Plan) -> CommitOutcom
     :raises TransportError: the relay cannot be reached; a commit that was stored is sent by the next sync.
     :raises PaymentError: a hop needs an enrolment code, and this device has none.
     """
-    await resume_commits(runtime, circle_id)
+    async with runtime.committing(circle_id):
+        return await _commit(runtime, circle_id, plan)
+
+
+async def _commit(runtime: Runtime, circle_id: bytes, plan: Plan) -> CommitOutcome:
+    await _resume(runtime, circle_id)
     while True:
         await read_to_head(runtime, circle_id)
         inner_hash = await runtime.store.run(lambda tx: _plan(tx, circle_id, plan, runtime))
@@ -123,6 +128,11 @@ def _outcome(tx: Tx, circle_id: bytes, *, done: bool) -> CommitOutcome:
 
 async def resume_commits(runtime: Runtime, circle_id: bytes) -> None:
     """Bring commits that an interruption left behind to an end. Part of every sync."""
+    async with runtime.committing(circle_id):
+        await _resume(runtime, circle_id)
+
+
+async def _resume(runtime: Runtime, circle_id: bytes) -> None:
     for inner_hash in await runtime.store.run(lambda tx: _left_behind(tx, circle_id)):
         await _drive(runtime, circle_id, inner_hash)
 

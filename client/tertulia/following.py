@@ -10,7 +10,7 @@ from enum import Enum, auto
 
 from tertulia import outgoing
 from tertulia.circle import Circle
-from tertulia.states import State
+from tertulia.states import State, may_follow
 from tertulia.store import events, log, outbox
 from tertulia.store.log import EvidenceRow
 from tertulia.store.outbox import DONE, PendingCommitRow
@@ -51,9 +51,7 @@ def follow_commit(  # noqa: PLR0913 - the entry in all its forms
         view = rules.stage_commit(opened)
         staged = rules.apply_commit(view)
     except OutdatedError:
-        circle.move_to(State.OUTDATED, rules.BEHAVIOUR_VERSION.to_bytes(2, "big"))
-        events.add(circle.tx, "outdated", circle=circle.id, at=now)
-        return Step.OUTDATED
+        return _stop_here(circle, now=now)
     except StuckError as error:
         _get_stuck(circle, entry, error, author=author, now=now)
         return Step.REFUSED
@@ -77,10 +75,20 @@ def check_repair(circle: Circle, inner: Inner) -> None:
 
 def _get_stuck(circle: Circle, entry: bytes, error: StuckError, *, author: bytes, now: int) -> None:
     """Stay in this epoch and keep reading; say which commit it was, so that it can be repaired (E4)."""
+    if not may_follow(circle.state, State.STUCK):
+        return
     digest = hashlib.sha256(entry).digest()
     log.add_evidence(circle.tx, EvidenceRow(circle=circle.id, kind="stuck", at=now, data=entry))
     circle.move_to(State.STUCK, repair_of(entry) + digest)
     events.add(circle.tx, "stuck", circle=circle.id, at=now, member=author, rule=error.rule)
+
+
+def _stop_here(circle: Circle, *, now: int) -> Step:
+    """Wait for a newer version before this commit (E38). Who is stuck or must not send anyway stays what it is."""
+    if may_follow(circle.state, State.OUTDATED):
+        circle.move_to(State.OUTDATED, rules.BEHAVIOUR_VERSION.to_bytes(2, "big"))
+        events.add(circle.tx, "outdated", circle=circle.id, at=now)
+    return Step.OUTDATED
 
 
 def _merge(  # noqa: PLR0913 - the commit in all its forms

@@ -94,6 +94,7 @@ class _Batch:
         self.circle = circle
         self.now = now
         self.count = 0
+        self._junk = 0
         self._raw: list[RawEntryRow] = []
         self._chain: list[ChainRow] = []
 
@@ -115,6 +116,8 @@ class _Batch:
             self.circle.position = place
             if step is Step.REMOVED or self.circle.state not in READING:
                 break
+        if self._junk:
+            events.add(self.circle.tx, "junk", circle=self.circle.id, at=self.now, count=self._junk)
         log.add_entries(self.circle.tx, self._raw)
         log.add_chain(self.circle.tx, self._chain)
         return step is Step.HOPPED
@@ -129,7 +132,7 @@ class _Batch:
             inner = unwrap(entry.data, keys=keys, segment_id=circle.segment_id())
         except InvalidMessageError:
             self._keep_raw(entry.seq, entry.data, is_inner=False)
-            events.add(circle.tx, "junk", circle=circle.id, at=self.now, seq=entry.seq)
+            self._junk += 1
             return Step.REFUSED
         self._keep_raw(entry.seq, without_padding(inner), is_inner=True)
         try:

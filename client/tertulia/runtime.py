@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from tertulia.clock import Clock, Rng
@@ -20,6 +21,12 @@ class Runtime:
     clock: Clock
     rng: Rng = field(repr=False)
     events: EventBus
+    locks: dict[bytes, asyncio.Lock] = field(default_factory=dict, repr=False)
+    """One for each circle that this process commits to: see :meth:`committing`."""
+
+    def committing(self, circle_id: bytes) -> asyncio.Lock:
+        """Return what is held while a commit is brought to its end: two at once would only race each other."""
+        return self.locks.setdefault(circle_id, asyncio.Lock())
 
     @property
     def relays(self) -> RelayClient:

@@ -98,7 +98,12 @@ TRANSITIONS: MappingProxyType[State, frozenset[State]] = MappingProxyType(
 """What may follow what. Any state but the reserved ones may stay as it is."""
 
 
+def may_follow(before: State, after: State) -> bool:
+    """Answer whether a circle may go from one state to another, or stay in it."""
+    return before is after or after in TRANSITIONS[before]
+
+
 def check_transition(before: State, after: State) -> None:
     """Check that a circle may go from one state to another. :raises InternalError: our fault, it may not."""
-    if before is not after and after not in TRANSITIONS[before]:
+    if not may_follow(before, after):
         raise InternalError(f"a circle cannot go from {before.value} to {after.value}")

@@ -15,6 +15,7 @@ from tertulia.catchup import read_to_head
 from tertulia.circle import Circle
 from tertulia.commits import resume_commits
 from tertulia.founding import resume_founding
+from tertulia.rollover import roll_over
 from tertulia.runtime import Runtime
 from tertulia.sending import flush_outbox
 from tertulia.states import READING, SENDING, State
@@ -29,6 +30,7 @@ __all__ = ["SyncResult", "flush_outbox", "follow", "read_to_head", "sync_all", "
 DARK_SECONDS = 48 * 3600
 """After how long without a relay a circle is only read (3.16)."""
 RETRY_SECONDS = 5.0
+PAUSE_SECONDS = 0.5
 MAX_RETRY_SECONDS = 300.0
 
 
@@ -80,6 +82,7 @@ async def _round(runtime: Runtime, circle_id: bytes, done: _Round) -> None:
         done.received += await read_to_head(runtime, circle_id)
     await resume_commits(runtime, circle_id)
     await invitations.work_on_invitations(runtime, circle_id)
+    await roll_over(runtime, circle_id)
 
 
 async def _is_reading(runtime: Runtime, circle_id: bytes) -> bool:
@@ -200,3 +203,5 @@ async def wait_sent(runtime: Runtime, circle_id: bytes, post_id: bytes) -> None:
         if result.error is not None:
             raise result.error
         await runtime.store.read(lambda tx: Circle.load(tx, circle_id).check_sending())
+        if result.waiting:
+            await runtime.clock.sleep(PAUSE_SECONDS)

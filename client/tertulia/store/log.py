@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tertulia.store import rows
@@ -134,6 +134,20 @@ def get_chain(tx: Tx, circle: bytes, segment_no: int, seq: int, relay: int = 0) 
 def add_entries(tx: Tx, entries: Iterable[RawEntryRow]) -> None:
     """Keep raw entries."""
     rows.put_all(tx, "raw_entry", entries)
+
+
+def segment_bytes(tx: Tx, circle: bytes, segment_no: int, *, overhead: int, sizes: Sequence[int]) -> int:
+    """Return how many bytes the raw entries of a segment take at the relay.
+
+    :param overhead: what the wrap adds to an inner entry. :param sizes: the lengths that entries can have.
+    """
+    cases = " ".join(f"WHEN n <= {size} THEN {size}" for size in sizes)
+    row = tx.one(
+        f"SELECT coalesce(sum(CASE {cases} ELSE n END), 0) FROM"  # noqa: S608 - numbers
+        " (SELECT length(data) + is_inner * ? AS n FROM raw_entry WHERE circle = ? AND segment_no = ?)",
+        (overhead, circle, segment_no),
+    )
+    return int(row[0]) if row else 0
 
 
 def entries_after(tx: Tx, circle: bytes, segment_no: int, seq: int, *, limit: int = 200) -> list[RawEntryRow]:

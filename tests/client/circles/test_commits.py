@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tertulia import commits, planning
+from tertulia import commits, planning, rollover
 from tertulia.circle import Circle
 from tertulia.commits import CommitPlan
 from tertulia.errors import (
@@ -20,7 +21,7 @@ from tertulia.errors import (
 )
 from tertulia.relays import SegmentAddr
 from tertulia.states import State
-from tertulia.store import circles, outbox
+from tertulia.store import circles, log, outbox
 from tertulia.store.tx import Tx
 from tertulia_protocol.circle.aad import CoordSecret, seal_coord_secret
 from tertulia_protocol.circle.charter import Coordinator
@@ -30,6 +31,7 @@ from tertulia_protocol.mls.framing import PrivateMessage
 from tertulia_protocol.mls.group import Group
 from tertulia_protocol.mls.group_state import GroupState
 from tertulia_protocol.relay_api.addresses import RelayAddr
+from tertulia_protocol.relay_api.limits import ENTRY_SIZES
 from tertulia_protocol.relay_api.records import Position
 from tertulia_protocol.relay_api.requests import Op, Request
 from tertulia_protocol.relay_api.responses import Response, Status
@@ -409,3 +411,96 @@ async def propose(device: Device, *, leave: bool) -> None:
         return group.propose_update(authenticated_data=aad, rng=rng)
 
     await write(device, make)
+
+
+@virtual
+async def test_a_circle_rolls_over_after_a_month(tmp_path: Path) -> None:
+    """By itself, once, and whoever was away follows."""
+    async with World(tmp_path) as world:
+        amina = await world.found()
+        bruno = await world.join(amina, "Bruno")
+        await amina.synced()
+        assert (await segment_of(amina)) == 0
+        world.clock.pass_(rollover.MAX_AGE_SECONDS)
+        await bruno.synced()
+        assert (await segment_of(bruno)) == 0
+        await amina.synced()
+        await amina.synced()
+        assert (await segment_of(amina)) == 1
+        await bruno.synced()
+        assert await amina.epoch() == await bruno.epoch()
+
+
+@virtual
+async def test_a_circle_rolls_over_before_its_segment_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with World(tmp_path) as world:
+        amina = await world.found()
+        board = await amina.board()
+        await amina.synced()
+        used = await amina.runtime.store.read(
+            lambda tx: log.segment_bytes(tx, amina.circle_id, 0, overhead=40, sizes=ENTRY_SIZES)
+        )
+        assert used == 3 * 1024
+        monkeypatch.setattr(rollover, "LOG_QUOTA_BYTES", 10 * 1024)
+        await amina.post(board, "a long text", "x" * 3000)
+        await amina.synced()
+        assert (await segment_of(amina)) == 0
+        await amina.post(board, "one more")
+        await amina.synced()
+        assert (await segment_of(amina)) == 1
+
+
+async def segment_of(device: Device) -> int:
+    return await device.runtime.store.read(lambda tx: Circle.load(tx, device.circle_id).segment_no)
+
+
+@virtual
+async def test_two_tasks_of_one_process(tmp_path: Path) -> None:
+    """A command and the follower sync at once: no false rollback, no post twice, no commit twice."""
+    async with World(tmp_path) as world:
+        amina = await world.found()
+        bruno, carla = await world.join_all(amina, ("Bruno", "Carla"))
+        board = await amina.board()
+        await amina.synced()
+        for device in (bruno, carla):
+            await device.synced()
+        for number in range(5):
+            await amina.post(board, f"amina {number}")
+            await bruno.post(board, f"bruno {number}")
+            await asyncio.gather(bruno.synced(), bruno.synced(), amina.synced(), amina.synced(), bruno.synced())
+        await asyncio.gather(amina.remove(carla), amina.synced(), amina.remove(carla))
+        await asyncio.gather(bruno.synced(), bruno.synced(), amina.synced())
+        assert sorted(await amina.titles()) == sorted(await bruno.titles())
+        assert len(await bruno.titles()) == 10
+        assert (await segment_of(amina)) == 1
+        for device in (amina, bruno):
+            assert await device.state() is State.ACTIVE
+            assert await device.waiting() == 0
+            assert await device.events("rollback") == []
+
+
+@virtual
+async def test_an_answer_that_was_overtaken(tmp_path: Path) -> None:
+    """While it was on its way another task read further: its head is older and proves nothing."""
+    async with World(tmp_path) as world:
+        amina = await world.found()
+        bruno = await world.join(amina, "Bruno")
+        board = await amina.board()
+        await amina.synced()
+        await bruno.synced()
+        await amina.post(board, "one")
+        await amina.synced()
+        overtaken: list[int] = []
+
+        async def after(_address: RelayAddr, request: Request, _stream: str) -> None:
+            if request.op == Op.READ and not overtaken:
+                overtaken.append(1)
+                await amina.post(board, "two")
+                await amina.synced()
+                await bruno.synced()
+
+        bruno.transport.after = after
+        await bruno.synced()
+        assert await bruno.titles() == ["one", "two"]
+        assert await bruno.events("rollback") == []
+        assert await bruno.state() is State.ACTIVE

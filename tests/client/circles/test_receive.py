@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_encrypt
 
-from tertulia import boards, commits
+from tertulia import boards, commits, outgoing
 from tertulia.circle import Circle
 from tertulia.commits import CommitPlan
 from tertulia.errors import NotAllowedError
 from tertulia.states import State
-from tertulia.store import content
+from tertulia.store import content, outbox
 from tertulia.store.tx import Tx
 from tertulia_protocol.circle import epoch_rules, rules
-from tertulia_protocol.circle.entries import REPAIR, InnerHeader, repair_of
+from tertulia_protocol.circle.aad import EntryAAD
+from tertulia_protocol.circle.entries import REPAIR, InnerHeader, build_inner, repair_of, wrap
 from tertulia_protocol.circle.errors import OutdatedError
 from tertulia_protocol.circle.payload import PayloadType
+from tertulia_protocol.codec import serialize
 from tertulia_protocol.content.change import lamport_bound
 from tertulia_protocol.content.envelope import Envelope, Op
 from tertulia_protocol.content.kinds import post_object_id
@@ -28,6 +32,7 @@ from tertulia_protocol.mls import commit_builder
 from tertulia_protocol.mls.framing import PrivateMessage
 from tertulia_protocol.mls.group import Group
 from tertulia_protocol.mls.labeled import HPKECiphertext
+from tertulia_protocol.mls.mls_message import MLSMessage
 from tertulia_protocol.mls.treekem import CreatedPath, create_path
 from tertulia_protocol.relay_api import requests
 from tests.client.circles.test_commits import give_code, hop_once, promote
@@ -97,14 +102,10 @@ async def test_the_same_content_under_another_nonce_is_skipped(tmp_path: Path) -
 
 
 def _encrypt_next(tx: Tx, device: Device) -> None:
-    from tertulia.outgoing import next_entries  # noqa: PLC0415
-
-    assert next_entries(tx, device.circle_id, rng=device.runtime.rng)
+    assert outgoing.next_entries(tx, device.circle_id, rng=device.runtime.rng)
 
 
 def wrapped_inner(circle: Circle) -> bytes:
-    from tertulia.store import outbox  # noqa: PLC0415
-
     (row,) = outbox.list_all(circle.tx, circle.id)
     assert row.inner is not None
     return row.inner
@@ -217,6 +218,41 @@ async def test_what_is_not_known_yet_is_kept(tmp_path: Path) -> None:
         assert [(post.type, post.stub) for post in shown] == [("topic", False), ("event", True)]
         row = await amina.runtime.store.read(lambda tx: content.changes_of(tx, amina.circle_id, object_id))
         assert [each.body for each in row] == [envelope.encode()]
+
+
+@virtual
+async def test_nothing_that_a_member_can_write_stops_the_others(tmp_path: Path) -> None:
+    """Whatever stands in the log, everybody reads on: one entry that raised would end a circle."""
+    async with World(tmp_path) as world:
+        amina, bruno, board = await story(world)
+        rng = random.Random(7)  # noqa: S311 - repeats
+        payload = await topic_payload(bruno, board, "whole")
+        for _ in range(60):
+            spoiled = bytearray(payload)
+            for _ in range(rng.choice((1, 1, 3, 20))):
+                spoiled[rng.randrange(len(spoiled))] = rng.randrange(256)
+            await write(bruno, say(bruno, bytes(spoiled[: rng.choice((len(spoiled), rng.randrange(len(spoiled))))])))
+        segment, key = await where(bruno)
+        for _ in range(60):
+            entry = await bruno.runtime.store.read(partial(spoiled_entry, device=bruno, payload=payload, rng=rng))
+            await append(bruno, segment, entry, key)
+        await write(bruno, say(bruno, await topic_payload(bruno, board, "after all that")))
+        await amina.synced()
+        assert await amina.state() is State.ACTIVE
+        assert (await amina.titles())[0] == "one"
+        assert "after all that" in await amina.titles()
+
+
+def spoiled_entry(tx: Tx, *, device: Device, payload: bytes, rng: random.Random) -> bytes:
+    """Return an entry that unwraps, with an MLS message in it that is spoiled somewhere."""
+    circle = Circle.load(tx, device.circle_id)
+    header = outgoing.build_header(circle)
+    aad = serialize(EntryAAD(header_hash=header.hash()))
+    message, _ = circle.group.encrypt(payload, authenticated_data=aad, rng=device.runtime.rng)
+    body = bytearray(serialize(MLSMessage(message)))
+    body[rng.randrange(len(body))] ^= 1 << rng.randrange(8)
+    inner = build_inner(header, bytes(body[: rng.choice((len(body), rng.randrange(len(body))))]))
+    return wrap(inner, keys=circle.access.relays[0], segment_id=circle.segment_id())
 
 
 # --- Commits -------------------------------------------------------------------------------------------------------
