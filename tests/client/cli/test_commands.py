@@ -231,3 +231,118 @@ def test_what_is_not_there_is_said_on_standard_error_alone(world, order):
     ran = world.amina.run(*order)
     assert (ran.code, ran.error["code"]) == (2, "circle.not_found")
     assert set(ran.error) >= {"code", "message", "kept", "next"}
+
+
+# --- What is not done
+
+
+def unchanged(person):
+    """Return what must stay as it is."""
+    return person.ask("status", "--offline"), person.ask("read", "--offline"), person.ask("board", "list", "--offline")
+
+
+def test_an_answer_that_says_nothing_is_not_written(world):
+    before = unchanged(world.badr)
+    for body in ((), ("  \n",)):
+        ran = world.badr.run("reply", world.topic, *body, "--json", "--offline")
+        assert (ran.code, ran.error["code"]) == (2, "post.empty")
+    assert unchanged(world.badr) == before
+
+
+def test_two_circles_are_never_called_the_same(world):
+    before = unchanged(world.amina)
+    code = {"TERTULIA_CODE": world.relay.enrolment()}
+    ran = world.amina.run("circle", "create", "RÉSEAU", "--json", env=code)
+    assert (ran.code, ran.error["code"]) == (2, "circle.alias_taken")
+    assert unchanged(world.amina) == before
+
+
+def test_a_circle_must_be_named_where_there_are_several(world, tmp_path):
+    dora = Person(tmp_path, "Dora").init()
+    ran = dora.run("read", "--json")
+    assert (ran.code, ran.error["code"]) == (2, "circle.none")
+    for name in ("Un", "Deux"):
+        dora.do("circle", "create", name, env={"TERTULIA_CODE": world.relay.enrolment()})
+    ran = dora.run("read", "--json")
+    assert (ran.code, ran.error["code"]) == (2, "circle.needed")
+    assert "(Un)" in ran.error["message"]
+    board = dora.do("board", "create", "un", "B")
+    assert dora.ask("board", "list", "UN")["boards"][0]["id"] == board
+    taken = dora.run("circle", "alias", "Deux", "un", "--json")
+    assert (taken.code, taken.error["code"]) == (2, "circle.alias_taken")
+    assert [one["alias"] for one in dora.ask("circle", "list")["circles"]] == ["Un", "Deux"]
+
+
+def test_one_argument_less_means_the_only_circle_or_no_text(world):
+    first = world.badr.do("reply", "Réseau", world.topic, "with the circle")
+    second = world.badr.do("reply", world.topic, "without it")
+    third = world.badr.do("reply", world.circle, world.topic, "--body-file", "-", text="from a file\n")
+    bodies = {one["id"]: one["body"] for one in world.badr.ask("read", "--topic", world.topic, "--offline")["posts"]}
+    assert [bodies[one].strip() for one in (first, second, third)] == ["with the circle", "without it", "from a file"]
+    nobody = world.badr.run("reply", "x", "y", "z", "w", "--json")
+    assert (nobody.code, nobody.error["code"]) == (2, "usage")
+
+
+def test_what_is_written_holds_nothing_that_drives_a_terminal(world):
+    post = world.badr.do("post", "--board", world.board, "--title", "T\x1b[2Jitre", "a\x1b[31mb\u202e", "--wait")
+    (topic,) = [one for one in world.amina.ask("read")["posts"] if one["id"] == post]
+    assert (topic["title"], topic["body"]) == ("T[2Jitre", "a[31mb")
+
+
+def test_a_link_is_for_one_person_and_a_decline_sends_nothing(world, tmp_path):
+    carla, eve = (Person(tmp_path, name).init() for name in ("Carla", "Eve"))
+    invited = world.amina.ask("invite", "--days", "1")
+    asked = [person.ask("join", "--link-file", "-", text=invited["link"]) for person in (carla, eve)]
+    found = {one["id"]: one for one in world.amina.ask("requests")["requests"]}
+    assert [found[one["id"]]["others"] for one in asked] == [1, 1]
+    assert {one["invitation"] for one in found.values()} == {invited["id"]}
+    assert world.amina.do("decline", asked[0]["id"]) == asked[0]["id"]
+    gone = world.amina.run("approve", asked[0]["id"], "--words", " ".join(asked[0]["words"]), "--json")
+    assert (gone.code, gone.error["code"]) == (2, "request.not_found")
+    mute = world.amina.run("approve", asked[1]["id"], "--json")
+    assert (mute.code, mute.error["code"]) == (2, "words.missing")
+    member = world.amina.do("approve", "Eve", "--words", " ".join(asked[1]["numbers"]), "--history", "7")
+    eve.do("sync")
+    assert eve.ask("circle", "show")["me"] == member
+    gil = Person(tmp_path, "Gil").init()
+    used = gil.run("join", "--link-file", "-", "--json", text=invited["link"])
+    assert (used.code, used.error["code"]) == (4, "link.used")
+    assert gil.ask("status", "--offline")["joins"] == []
+
+
+def test_a_join_can_be_waited_for_and_gives_up(world, tmp_path):
+    fay = Person(tmp_path, "Fay").init()
+    link = world.amina.do("invite")
+    late = fay.run("join", "--wait=0.1", "--json", env={"TERTULIA_LINK": link})
+    assert (late.code, late.error["code"]) == (5, "relay.not_in_time")
+    (open_,) = fay.ask("status", "--offline")["joins"]
+    assert open_["state"] == "waiting"
+    world.amina.do("requests")
+    world.amina.do("approve", open_["id"], "--words", " ".join(open_["words"]))
+    done = fay.ask("join", "--wait=20", "--link-file", "-", text=link)
+    assert done["state"] == "joined"
+
+
+def test_who_was_removed_reads_what_there_is_and_may_nothing(world):
+    badr = world.badr
+    me, before = badr.ask("circle", "show")["me"], badr.ask("read", "--offline")
+    unsure = world.amina.run("remove", "Badr", "--json")
+    assert (unsure.code, unsure.error["code"]) == (2, "yes.missing")
+    assert world.amina.do("remove", "Badr", "--yes") == me
+    world.amina.do("post", "--board", world.board, "--title", "Entre nous", "--wait")
+    assert badr.ask("sync")["circles"][0]["state"] == "removed"
+    assert badr.ask("read", "--offline") == before
+    shown = badr.ask("circle", "show", "--offline")
+    assert (shown["state"], shown["me"]) == ("removed", me)
+    assert not {"members", "epoch", "authenticator"} & shown.keys()
+    for command in (
+        ("members",),
+        ("invite",),
+        ("remove", "Amina", "--yes"),
+        ("board", "create", "B"),
+        ("post", "--board", world.board, "--title", "X"),
+        ("reply", world.topic, "x"),
+    ):
+        ran = badr.run(*command, "--json", "--offline")
+        assert (ran.code, ran.error["code"]) == (8, "circle.removed"), command
+    assert badr.ask("read", "--offline") == before
