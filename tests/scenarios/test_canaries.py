@@ -265,7 +265,7 @@ async def test_nothing_of_a_circle_is_seen_outside_of_it(tmp_path: Path):
         assert everything.search_all(traffic) == set()
         assert everything.search_all(places_of_relay(relay)) == set()
         assert everything.search_all(places_of_devices(life, temporary)) == set()
-        assert relay.log.read_text() == ""
+        assert [log.read_text() for log in (relay.log, *(worker.log for worker in workers))] == [""] * 3
         # And the search sees what is there: what the relay has to know, and what people keep in plain files.
         segment = Detector({"segment": life.segment})
         assert segment.search_all(traffic)

@@ -52,6 +52,10 @@ LINE = 1 << 28
 # --- The test's side -------------------------------------------------------------------------------------------------
 
 
+class WorkerEndedError(AssertionError):
+    """The process ended before it answered; the message holds what it wrote."""
+
+
 class CallFailedError(AssertionError):
     """The library raised an error of its tree; ``code`` is its code."""
 
@@ -176,7 +180,7 @@ class Worker:
             else:
                 future.set_result(answer["result"])
         for future in self._waiting.values():
-            future.set_exception(AssertionError(f"the worker ended: {self.log.read_text()[-4000:]}"))
+            future.set_exception(WorkerEndedError(self.log.read_text()[-4000:]))
 
 
 # --- The process's side ----------------------------------------------------------------------------------------------
