@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Self
 
-from tertulia import boards, history, outgoing
+from tertulia import boards, creating, history, outgoing
 from tertulia.blobs import fetch_bytes
 from tertulia.circle import Circle
 from tertulia.errors import RelayGoneError
@@ -145,7 +145,7 @@ def _introduce(tx: Tx, circle: Circle, *, name: str, runtime: Runtime) -> None:
     """Put the first messages into the outbox: the hello that tells the coordinator (E13), and who this is."""
     now = runtime.clock.now()
     outgoing.enqueue(tx, circle, type=PayloadType.HELLO, body=b"", now=now, post_id=runtime.rng(POST_ID_BYTES))
-    boards.post_profile(tx, circle, display_name=name, now=now, rng=runtime.rng)
+    creating.post_profile(tx, circle, display_name=name, now=now, rng=runtime.rng)
 
 
 def _keep_history(tx: Tx, row: JoiningRow, pending: PendingJoin, reply: JoinReply) -> None:

@@ -107,7 +107,7 @@ def queue(  # noqa: PLR0913 - what the rows are made of
 ) -> None:
     """Store the files of a post that was put into the outbox with ``uploading=True``, in the same transaction.
 
-    :param post_id: of the outbox item, 16 bytes (``boards.post_id_of``).
+    :param post_id: of the outbox item, 16 bytes (``creating.post_id_of``).
     """
     for file in prepared:
         plan = plan_chunks(file.manifest.size)

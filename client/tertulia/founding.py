@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from tertulia import boards, identity
+from tertulia import creating, identity
 from tertulia.circle import Circle
 from tertulia.clock import Rng
 from tertulia.commits import create_segments
@@ -127,8 +127,8 @@ def _make(  # noqa: PLR0913 - what a circle is made of
         enrolment=serialize(enrolment),
         coord_secret=secret,
     )
-    boards.post_circle_name(tx, circle, name, now=now, rng=rng)
-    boards.post_profile(tx, circle, display_name=display_name, now=now, rng=rng)
+    creating.post_circle_name(tx, circle, name, now=now, rng=rng)
+    creating.post_profile(tx, circle, display_name=display_name, now=now, rng=rng)
     return circle.id
 
 

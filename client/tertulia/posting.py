@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tertulia import attachments, boards
+from tertulia import attachments, creating
 from tertulia.alarms import check_no_alarm
 from tertulia.attachments import PreparedFile, Progress, no_progress
 from tertulia.circle import Circle
@@ -24,7 +24,7 @@ async def write_board(runtime: Runtime, circle_id: bytes, *, name: str, descript
     """Open a board; return its object id (16 bytes). :raises NotAllowedError, RuleError, TrustError: not possible."""
 
     def write(tx: Tx) -> bytes:
-        return boards.create_board(
+        return creating.create_board(
             tx,
             writable(tx, circle_id),
             name=clean_name(name),
@@ -51,7 +51,7 @@ async def write_topic(  # noqa: PLR0913 - what a topic is made of
     """Open a topic; return its object id (16 bytes). :raises UsageError, RuleError, TrustError: not possible."""
 
     def create(tx: Tx, circle: Circle, files: tuple[Attachment, ...]) -> bytes:
-        return boards.create_topic(
+        return creating.create_topic(
             tx,
             circle,
             board_id=board_id,
@@ -82,7 +82,7 @@ async def write_reply(  # noqa: PLR0913 - what a reply is made of
     check_not_empty(text, paths)
 
     def create(tx: Tx, circle: Circle, files: tuple[Attachment, ...]) -> bytes:
-        return boards.create_reply(
+        return creating.create_reply(
             tx,
             circle,
             to=to,
@@ -132,7 +132,7 @@ def _create_with_files(
     circle = writable(tx, circle_id)
     object_id = create(tx, circle, tuple(file.manifest for file in prepared))
     if prepared:
-        post_id = boards.post_id_of(tx, circle_id, object_id)
+        post_id = creating.post_id_of(tx, circle_id, object_id)
         if post_id is None:
             raise InternalError("a post with files that is not in the outbox")
         attachments.queue(tx, circle_id, post_id=post_id, prepared=prepared, now=runtime.clock.now(), rng=runtime.rng)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tertulia import boards, identity, results
+from tertulia import boards, creating, identity, results
 from tertulia.alarms import alarm_of
 from tertulia.boards import BoardView, MemberView, PostView
 from tertulia.circle import Circle
@@ -295,7 +295,7 @@ def new_post(tx: Tx, circle: bytes, written: bytes) -> results.NewPost:
 
 def delivery(tx: Tx, circle: bytes, object_id: bytes) -> str:
     """Return how far something of ours is: ``uploading``, ``waiting``, or ``sent`` once it was read back."""
-    written = boards.post_id_of(tx, circle, object_id)
+    written = creating.post_id_of(tx, circle, object_id)
     row = None if written is None else outbox.get(tx, circle, written)
     if row is None:
         return outbox.SENT

@@ -21,6 +21,7 @@ PLANTED = {
     "blind": ("server/tertulia_relay/delivery/__init__.py", "import tertulia_protocol.circle"),
     "protocol": ("protocol/tertulia_protocol/errors.py", "import tertulia_protocol.codec"),
     "mls": ("protocol/tertulia_protocol/mls/labeled.py", "import tertulia_protocol.mls.secret_tree"),
+    "circle": ("protocol/tertulia_protocol/circle/kdf.py", "import tertulia_protocol.circle.segments"),
     "relay": ("server/tertulia_relay/storage/__init__.py", "import tertulia_relay.delivery"),
     "delivery": ("server/tertulia_relay/delivery/__init__.py", "import aiohttp"),
     "implementations": ("server/tertulia_relay/delivery/__init__.py", "import tertulia_relay.storage.sql"),
@@ -81,8 +82,9 @@ def test_an_unlisted_module_breaks_the_layers(tmp_path: Path):
     for package in PACKAGES:
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
         (tmp_path / package / "unlisted.py").touch()
-    (tmp_path / "protocol/tertulia_protocol/mls/unlisted.py").touch()
+    for folder in ("mls", "circle"):
+        (tmp_path / "protocol/tertulia_protocol" / folder / "unlisted.py").touch()
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     output = run_linter(tmp_path)
-    for name in ("protocol", "mls", "relay", "client"):
+    for name in ("protocol", "mls", "circle", "relay", "client"):
         assert f"{contracts()[name]} BROKEN" in output

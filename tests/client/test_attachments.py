@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tertulia import attachments, boards, files, saving
+from tertulia import attachments, creating, files, saving
 from tertulia.blobs import delete_secret
 from tertulia.circle import Circle
 from tertulia.errors import (
@@ -50,10 +50,10 @@ async def post_with(person: Device, circle_id: bytes, *paths: Path) -> bytes:
     def write(tx):
         circle = Circle.load(tx, circle_id)
         now, rng = runtime.clock.now(), runtime.rng
-        topic = boards.create_topic(
+        topic = creating.create_topic(
             tx,
             circle,
-            board_id=boards.create_board(tx, circle, name="A board", now=now, rng=rng),
+            board_id=creating.create_board(tx, circle, name="A board", now=now, rng=rng),
             title="With files",
             body="",
             attachments=tuple(file.manifest for file in prepared),
@@ -62,7 +62,7 @@ async def post_with(person: Device, circle_id: bytes, *paths: Path) -> bytes:
             rng=rng,
         )
         circle.save()
-        post_id = boards.post_id_of(tx, circle_id, topic)
+        post_id = creating.post_id_of(tx, circle_id, topic)
         attachments.queue(tx, circle_id, post_id=post_id, prepared=prepared, now=now, rng=rng)
         return post_id
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from tertulia import boards, commits, founding, removal, sync
+from tertulia import boards, commits, creating, founding, removal, sync
 from tertulia.circle import Circle
 from tertulia.commits import CommitPlan
 from tertulia.events import EventBus
@@ -68,7 +68,7 @@ class Device:
         def write(tx: Tx) -> bytes:
             circle = Circle.load(tx, self.circle_id)
             now, rng = self.runtime.clock.now(), self.runtime.rng
-            return boards.create_board(tx, circle, name=name, announce_only=announce_only, now=now, rng=rng)
+            return creating.create_board(tx, circle, name=name, announce_only=announce_only, now=now, rng=rng)
 
         return await self.runtime.store.run(write)
 
@@ -78,7 +78,7 @@ class Device:
         def write(tx: Tx) -> bytes:
             circle = Circle.load(tx, self.circle_id)
             now, rng = self.runtime.clock.now(), self.runtime.rng
-            return boards.create_topic(tx, circle, board_id=board_id, title=title, body=body, now=now, rng=rng)
+            return creating.create_topic(tx, circle, board_id=board_id, title=title, body=body, now=now, rng=rng)
 
         return await self.runtime.store.run(write)
 
@@ -86,7 +86,7 @@ class Device:
         def write(tx: Tx) -> bytes:
             circle = Circle.load(tx, self.circle_id)
             now, rng = self.runtime.clock.now(), self.runtime.rng
-            return boards.create_reply(tx, circle, to=to, body=body, now=now, rng=rng)
+            return creating.create_reply(tx, circle, to=to, body=body, now=now, rng=rng)
 
         return await self.runtime.store.run(write)
 
@@ -109,7 +109,7 @@ class Device:
 
         def read(tx: Tx) -> dict[str, list[tuple[object, ...]]]:
             names = [row[0] for row in tx.query("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
-            return {name: sorted(tx.query(f"SELECT * FROM {name}"), key=repr) for name in names}  # noqa: S608
+            return {name: sorted(tx.query(f"SELECT * FROM {name}"), key=repr) for name in names}  # noqa: S608 - names of the schema
 
         return await self.runtime.store.read(read)
 
@@ -270,4 +270,4 @@ def _enter(tx: Tx, *, device: Device, bundle: KeyPackageBundle, done: commits.Ef
         name="joined",
         now=0,
     )
-    boards.post_profile(tx, circle, display_name=device.name, now=0, rng=device.runtime.rng)
+    creating.post_profile(tx, circle, display_name=device.name, now=0, rng=device.runtime.rng)
