@@ -86,6 +86,7 @@ CREATE TABLE object (
     PRIMARY KEY (circle, id)
 ) WITHOUT ROWID;
 CREATE INDEX object_parent ON object (circle, type, parent, lamport);
+CREATE INDEX object_child ON object (circle, parent);
 
 -- Payloads of reserved types, kept as they came.
 CREATE TABLE kept_payload (
@@ -103,6 +104,7 @@ CREATE TABLE outbox (
     PRIMARY KEY (circle, number)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX outbox_post ON outbox (circle, post_id);
+CREATE INDEX outbox_state ON outbox (circle, state, number);
 
 -- Commits of ours. state: pending (may still win), done (effective; kept while somebody needs what belongs to it).
 -- after: opaque, for whoever planned it. coord_secret: of a new generation (E7). transport, access, heir_vk: of a hop.
