@@ -7,12 +7,12 @@ here, where nothing else was given.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 from tertulia import (
     boards,
@@ -37,11 +37,14 @@ from tertulia.runtime import Runtime
 from tertulia.store.database import Store
 from tertulia.store.events import last_number
 from tertulia.store.keyfile import PRODUCTION, Argon2Cost
+from tertulia.store.tx import Tx
 from tertulia.system import SystemClock, ThreadExecutor, system_rng
 from tertulia.transport.interface import Transport
 from tertulia.words import language_of
 
 __all__ = ["Client"]
+
+T = TypeVar("T")
 
 DEFAULT_TIMEOUT = 10.0
 """Seconds a sync takes at most unless told otherwise."""
@@ -145,7 +148,7 @@ class Client:
     async def status(self) -> results.Status:
         """Return the profile at a glance."""
         asked = await joining.list_joins(self._runtime)
-        return await self._runtime.store.read(lambda tx: views.status(tx, self._runtime.store.profile, asked))
+        return await self._read(lambda tx: views.status(tx, self._runtime.store.profile, asked))
 
     # --- Keeping up
 
@@ -165,9 +168,9 @@ class Client:
 
         :param after: ``Event.token`` of the last one seen; 0: from the oldest that is kept; None: from now on.
         """
-        start = await self._runtime.store.read(last_number) if after is None else after
+        start = await self._read(last_number) if after is None else after
         async for stored in self._runtime.events.stream(start):
-            yield await self._runtime.store.read(partial(happenings.event, stored=stored))
+            yield await self._read(partial(happenings.event, stored=stored))
 
     # --- Circles
 
@@ -179,20 +182,20 @@ class Client:
         :raises CodeError, AliasTakenError, PaymentError, WrongRelayError, TransportError: nothing was founded.
         """
         parsed = reading.parse_code(enrolment)
-        await self._runtime.store.read(lambda tx: reading.check_alias_free(tx, b"", name))
+        await self._read(lambda tx: reading.check_alias_free(tx, b"", name))
         shown = await self._display_name(display_name)
         circle_id = await founding.found_circle(
             self._runtime, name=posting.checked_name(name), enrolment=parsed, display_name=shown
         )
-        return await self._runtime.store.read(lambda tx: views.new_circle(tx, circle_id))
+        return await self._read(lambda tx: views.new_circle(tx, circle_id))
 
     async def circle_list(self) -> tuple[results.CircleSummary, ...]:
         """Return all circles, the oldest first."""
-        return await self._runtime.store.read(views.circle_list)
+        return await self._read(views.circle_list)
 
     async def circle_show(self, circle: str | None = None) -> results.CircleDetails:
         """Return all about one circle."""
-        return await self._runtime.store.read(lambda tx: views.circle_details(tx, find_circle(tx, circle)))
+        return await self._read(lambda tx: views.circle_details(tx, find_circle(tx, circle)))
 
     async def circle_alias(self, circle: str | None, alias: str) -> results.CircleSummary:
         """Call a circle by another name in this profile; nobody else sees it. :raises AliasTakenError: taken."""
@@ -202,13 +205,13 @@ class Client:
 
     async def members(self, circle: str | None = None) -> tuple[results.Member, ...]:
         """Return the members, coordinators first."""
-        return await self._runtime.store.read(
+        return await self._read(
             lambda tx: tuple(views.member(one) for one in boards.members(tx, reading.entered(tx, circle)))
         )
 
     async def member_show(self, circle: str | None, member: str) -> results.Member:
         """Return one member."""
-        return await self._runtime.store.read(lambda tx: views.member(reading.member(tx, circle, member)))
+        return await self._read(lambda tx: views.member(reading.member(tx, circle, member)))
 
     async def remove(self, circle: str | None, member: str) -> results.Removed:
         """Remove a member with all its devices; return once the removal was read back.
@@ -216,7 +219,7 @@ class Client:
         :raises NotAllowedError: this person may not. :raises TransportError: stored; the next sync goes on.
         """
         found = await self._going_on(circle)
-        view = await self._runtime.store.read(lambda tx: reading.member(tx, circle, member))
+        view = await self._read(lambda tx: reading.member(tx, circle, member))
         outcome = await removal.remove_member(self._runtime, found, view.member_pk)
         return views.removed(found, view, outcome.epoch)
 
@@ -285,11 +288,11 @@ class Client:
         board = await posting.write_board(
             self._runtime, found, name=name, description=description, announce_only=announce_only
         )
-        return await self._runtime.store.read(lambda tx: views.new_board(tx, found, board))
+        return await self._read(lambda tx: views.new_board(tx, found, board))
 
     async def board_list(self, circle: str | None = None) -> tuple[results.Board, ...]:
         """Return the boards in the order of their creation."""
-        return await self._runtime.store.read(
+        return await self._read(
             lambda tx: tuple(views.board(one) for one in boards.boards(tx, find_circle(tx, circle).id))
         )
 
@@ -306,7 +309,7 @@ class Client:
     ) -> results.NewPost:
         """Open a topic on a board; it is durable in the outbox, its files are sent by syncs."""
         found = await self._circle(circle)
-        place = await self._runtime.store.read(lambda tx: find_board(tx, found, board).board_id)
+        place = await self._read(lambda tx: find_board(tx, found, board).board_id)
         written = await posting.write_topic(
             self._runtime,
             found,
@@ -317,7 +320,7 @@ class Client:
             paths=attachments,
             progress=progress,
         )
-        return await self._runtime.store.read(lambda tx: views.new_post(tx, found, written))
+        return await self._read(lambda tx: views.new_post(tx, found, written))
 
     async def reply(  # noqa: PLR0913 - what a reply is made of
         self,
@@ -331,11 +334,11 @@ class Client:
     ) -> results.NewPost:
         """Answer a topic or a reply; as :meth:`post`."""
         found = await self._circle(circle)
-        target = await self._runtime.store.read(lambda tx: find_post(tx, found, post).post_id)
+        target = await self._read(lambda tx: find_post(tx, found, post).post_id)
         written = await posting.write_reply(
             self._runtime, found, to=target, body=body, lang=lang, paths=attachments, progress=progress
         )
-        return await self._runtime.store.read(lambda tx: views.new_post(tx, found, written))
+        return await self._read(lambda tx: views.new_post(tx, found, written))
 
     async def wait_sent(self, circle: str | None, identifier: str, *, timeout: float) -> str:  # noqa: ASYNC109 - as sync
         """Sync until a board or post of ours was read back; return its state. :raises NotInTimeError: not in time."""
@@ -344,7 +347,7 @@ class Client:
     async def delivery(self, circle: str | None, identifier: str) -> str:
         """Return how far a board or post of ours is: ``uploading``, ``waiting`` or ``sent``."""
         found = await self._circle(circle)
-        return await self._runtime.store.read(lambda tx: reading.delivery(tx, found, identifier))
+        return await self._read(lambda tx: reading.delivery(tx, found, identifier))
 
     async def read(  # noqa: PLR0913 - what to choose by
         self,
@@ -363,11 +366,11 @@ class Client:
             return await self._runtime.store.run(
                 lambda tx: reading.read_and_mark(tx, find_circle(tx, circle).id, choice)
             )
-        return await self._runtime.store.read(lambda tx: reading.read(tx, find_circle(tx, circle).id, choice))
+        return await self._read(lambda tx: reading.read(tx, find_circle(tx, circle).id, choice))
 
     async def attachment_list(self, circle: str | None, post: str) -> tuple[results.Attachment, ...]:
         """Return the files of a post."""
-        return await self._runtime.store.read(
+        return await self._read(
             lambda tx: views.attachments(find_post(tx, find_circle(tx, circle).id, post).attachments)
         )
 
@@ -386,19 +389,22 @@ class Client:
         :raises TargetExistsError: there is something, and ``force`` was not given. :raises RelayGoneError: expired.
         """
         found = await self._circle(circle)
-        file = await self._runtime.store.read(lambda tx: find_attachment(find_post(tx, found, post), number))
+        file = await self._read(lambda tx: find_attachment(find_post(tx, found, post), number))
         path = await saving.save(self._runtime, found, file, target=to, force=force, progress=progress)
         return results.SavedFile(path=path, size=file.size, sha256=file.sha256.hex())
 
     # ---
 
+    async def _read(self, look: Callable[[Tx], T]) -> T:
+        return await self._runtime.store.read(look)
+
     async def _circle(self, text: str | None) -> bytes:
-        return await self._runtime.store.read(lambda tx: find_circle(tx, text).id)
+        return await self._read(lambda tx: find_circle(tx, text).id)
 
     async def _going_on(self, text: str | None) -> bytes:
-        return await self._runtime.store.read(lambda tx: posting.writable(tx, find_circle(tx, text).id).id)
+        return await self._read(lambda tx: posting.writable(tx, find_circle(tx, text).id).id)
 
     async def _display_name(self, name: str | None) -> str:
         if name is not None:
             return posting.checked_name(name)
-        return await self._runtime.store.read(identity.profile_name)
+        return await self._read(identity.profile_name)

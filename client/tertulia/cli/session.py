@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -115,6 +114,8 @@ def session(function: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     """Make a command's function of one that takes a :class:`Session` first and runs in an event loop."""
 
     def run(ctx: click.Context, /, **values: object) -> None:
+        import asyncio
+
         asyncio.run(_as_coroutine(function(Session(ctx), **values)))
 
     run.__doc__ = function.__doc__
