@@ -1,4 +1,4 @@
-"""What heads prove: that the relay has shown two histories, or has lost entries (docs/protocol, "Rollback and fork").
+"""What heads prove: that the relay has shown two histories, or has lost entries (docs/protocol, "The chain").
 
 Only different chain values at one (segment, seq) are evidence. Another state or day of the same place is not (E23).
 """

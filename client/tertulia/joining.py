@@ -1,4 +1,4 @@
-"""The joiner's side: from a link to a member of a circle (docs/protocol, "Joining").
+"""The joiner's side: from a link to a member of a circle (docs/protocol, "Invitations").
 
 Nothing that comes back is believed before it was checked; the keys of the request are deleted with the first state of
 the circle. Every step is stored first; :func:`work_on_joins`, which every sync calls, takes up what was broken off.

@@ -22,10 +22,12 @@ from tests.support.documents import (
     documents,
     find_dead_links,
     find_dead_names,
+    find_dead_sections,
     first_column,
     is_there,
     last_column,
 )
+from tests.support.sources import PACKAGES
 from tests.support.teeth_rows import read_registry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,6 +46,28 @@ def test_links_lead_somewhere():
 
 def test_files_and_functions_exist():
     assert find_dead_names(ROOT) == []
+
+
+def test_sections_that_the_code_names_exist():
+    assert find_dead_sections(ROOT, PACKAGES) == []
+
+
+def find_unnumbered(folder: Path) -> list[str]:
+    """Return the decisions whose number is not the next, is not in their title, or that the index does not list."""
+    notes = sorted(folder.glob("[0-9]*.md"))
+    index = (folder / "README.md").read_text("utf-8")
+    numbered = (
+        path.name.startswith(f"{number:04}-")
+        and path.read_text("utf-8").startswith(f"# {number:04}: ")
+        and f"| [{number:04}]({path.name}) | " in index
+        for number, path in enumerate(notes, 1)
+    )
+    others = [path.name for path in folder.glob("*.md") if path.name != "README.md" and path not in notes]
+    return [path.name for path, fine in zip(notes, numbered, strict=True) if not fine] + others
+
+
+def test_decisions_are_numbered_and_listed():
+    assert find_unnumbered(DOCS / "decisions") == []
 
 
 def test_the_way_of_a_post_names_functions():
@@ -182,6 +206,23 @@ def test_planted_faults_are_found(tmp_path: Path):
     )
     assert find_dead_links(tmp_path) == ["docs/x.md: y.md", "docs/x.md: #two"]
     assert find_dead_names(tmp_path) == ["docs/x.md: client/a.py::d", "docs/x.md: client/b.py"]
+
+
+def test_a_planted_section_is_found(tmp_path: Path):
+    (tmp_path / "docs/protocol").mkdir(parents=True)
+    (tmp_path / "client").mkdir()
+    (tmp_path / "docs/protocol/x.md").write_text("## Here\n")
+    (tmp_path / "client/a.py").write_text('"""One (docs/protocol,\n"Here" and "Gone")."""\n# docs/protocol, "Away"\n')
+    assert find_dead_sections(tmp_path, ["client"]) == ["client/a.py: Gone", "client/a.py: Away"]
+
+
+def test_a_decision_out_of_order_is_found(tmp_path: Path):
+    (tmp_path / "README.md").write_text("| [0001](0001-a.md) | A |\n")
+    (tmp_path / "0001-a.md").write_text("# 0001: A\n")
+    assert find_unnumbered(tmp_path) == []
+    (tmp_path / "0003-c.md").write_text("# 0003: C\n")
+    (tmp_path / "b.md").write_text("# B\n")
+    assert find_unnumbered(tmp_path) == ["0003-c.md", "b.md"]
 
 
 def test_blocks_and_spans_are_told_apart():

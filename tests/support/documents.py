@@ -12,6 +12,7 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 TOPS = ("protocol/", "server/", "client/", "tests/", "bench/", "docs/")
@@ -20,6 +21,8 @@ PROGRAMS = ("tertulia", "tertulia-relay", "make")
 _FENCE = re.compile(r"^```(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_SECTIONS = re.compile(r'docs/(\w+)((?:(?:,| and) "[^"]+")+)')
+_LINE_BREAK = re.compile(r"\s*\n\s*(?:# )?")
 _RULE_TITLE = re.compile(r"[^\w\- ]")
 
 
@@ -92,6 +95,24 @@ def find_dead_names(root: Path) -> list[str]:
         for span in code_spans(path.read_text("utf-8"))
         if span.startswith(TOPS) and not is_there(root, span)
     ]
+
+
+def find_dead_sections(root: Path, folders: Iterable[str]) -> list[str]:
+    """Find sections that a source file names (a folder of ``docs``, then titles in quotes) and no document has."""
+    return [
+        f"{path.relative_to(root)}: {title}"
+        for folder in folders
+        for path in sorted((root / folder).rglob("*.py"))
+        for part, titles in _SECTIONS.findall(_LINE_BREAK.sub(" ", path.read_text("utf-8")))
+        for title in re.findall(r'"([^"]+)"', titles)
+        if title not in _titles(root / "docs" / part)
+    ]
+
+
+@cache
+def _titles(folder: Path) -> frozenset[str]:
+    lines = (line for path in folder.rglob("*.md") for line in path.read_text("utf-8").splitlines())
+    return frozenset(line.lstrip("#").strip() for line in lines if line.startswith("#"))
 
 
 def is_there(root: Path, name: str) -> bool:

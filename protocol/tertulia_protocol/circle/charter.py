@@ -1,4 +1,4 @@
-"""The Charter: what all members of a circle agree on, in the group context (docs/protocol, "Charter").
+"""The Charter: what all members of a circle agree on, in the group context (docs/protocol, "The Charter").
 
 Nothing in it is secret: a commit that removes somebody is readable for the one removed. Nothing in it comes from the
 exporter: the exporter depends on it. It is extension 0xFA10 of the group; 0xFA11 in a leaf tells for which segment a

@@ -1,4 +1,4 @@
-"""The answer to a join request: what makes a member of the joiner (docs/protocol, "Joining").
+"""The answer to a join request: what makes a member of the joiner (docs/protocol, "The reply").
 
 The coordinator stores Welcome, tree and history with the commit before that is sent, completes the answer after the
 commit was read back from the log, signs it, and sends the same bytes until the joiner's first message is seen.

@@ -1,4 +1,4 @@
-"""The request to join: what the joiner sends to whoever invited it (docs/protocol, "Joining").
+"""The request to join: what the joiner sends to whoever invited it (docs/protocol, "Invitations").
 
 It is sealed to the key of the invitation's card and signed with the key that the joiner will have in this circle. The
 coordinator sees it, compares the four words and decides; nothing else leads into a circle.

@@ -1,4 +1,4 @@
-"""The joiner's side: its request, and everything that it checks before it is a member (docs/protocol, "Joining").
+"""The joiner's side: its request, and everything that it checks before it is a member (docs/protocol, "Invitations").
 
 The joiner opens the answer (:func:`open_reply`), fetches the tree, and then trusts nothing that it cannot check: who
 made the Welcome, who is in the circle, where the circle talks (:func:`process_reply`).

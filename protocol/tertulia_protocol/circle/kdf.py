@@ -1,4 +1,4 @@
-"""HKDF with SHA-256 (RFC 5869), the one key derivation of circles (docs/protocol, "Constants").
+"""HKDF with SHA-256 (RFC 5869), the one key derivation of circles (docs/protocol, "Conventions").
 
 Every ``HKDF-Expand(x, ...)`` of the protocol takes x as the pseudorandom key; labels are ASCII without a length or a
 terminator; integers in labels and salts are big endian.

@@ -1,4 +1,4 @@
-"""The ciphers that a circle uses outside of MLS, all in one place (docs/protocol, "Primitives").
+"""The ciphers that a circle uses outside of MLS, all in one place (docs/protocol, "Conventions").
 
 XChaCha20-Poly1305 for entries, cards and blobs; HPKE with X-Wing for letters; Argon2id for the four words. HKDF
 is in ``circle.kdf``, Ed25519 in ``tertulia_protocol.signing``.

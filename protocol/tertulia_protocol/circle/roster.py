@@ -1,4 +1,4 @@
-"""Who may decide who decides: approvals of changes of roster, threshold and relays (docs/protocol, "Roster", E20).
+"""Who may decide who decides: approvals of changes of roster, threshold and relays (docs/protocol, "The Charter", E20).
 
 An approval covers who coordinates, how many must agree and where the relays are, before and after; not the segment, the
 salt or any key. So it survives hops and can be collected over days, until the roster changes again.

@@ -1,4 +1,4 @@
-"""Sizes and numbers that client and relay share (docs/protocol, "Sizes" and "Quotas")."""
+"""Sizes and numbers that client and relay share (docs/protocol, "Requests" and "Segments")."""
 
 from __future__ import annotations
 

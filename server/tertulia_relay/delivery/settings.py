@@ -1,4 +1,4 @@
-"""The numbers that the rules use. The defaults are the protocol's (docs/protocol, "Quotas")."""
+"""The numbers that the rules use. The defaults are the protocol's (docs/protocol, "Segments" and "Admission")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables (docs/protocol, "What the relay stores").
+"""The tables (docs/protocol, "What is stored").
 
 No row may record the order in which things arrived across segments: no table has an automatic rowid, bodies lie under
 random numbers, and the only time anywhere is a UTC day. The numbers of pages still do for bodies that need pages of
