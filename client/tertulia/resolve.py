@@ -58,14 +58,6 @@ def resolve(
     return found[0].value
 
 
-def only(kind: Kind, candidates: Iterable[Candidate[T]], *, missing: type[NotFoundError]) -> T:
-    """Return the one object that there is, where none was named. :raises NotFoundError, AmbiguousError: as above."""
-    found = list(candidates)
-    check_found("", found, missing=missing)
-    check_unique(kind, "", found)
-    return found[0].value
-
-
 def check_found(text: str, found: list[Candidate[T]], *, missing: type[NotFoundError]) -> None:
     """Check that something fits. :raises NotFoundError: the class ``missing``."""
     if not found:

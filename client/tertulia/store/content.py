@@ -90,17 +90,6 @@ def put_author(tx: Tx, row: AuthorRow) -> None:
     rows.put(tx, "author", row)
 
 
-def list_authors(tx: Tx, circle: bytes) -> list[AuthorRow]:
-    """Return all authors."""
-    return rows.select(tx, AuthorRow, "author", "WHERE circle = ? ORDER BY member_pk, device_id", (circle,))
-
-
-def greatest_lamport(tx: Tx, circle: bytes) -> int:
-    """Return the greatest lamport number read or made, 0 before the first."""
-    row = tx.one("SELECT coalesce(max(lamport), 0) FROM author WHERE circle = ?", (circle,))
-    return int(row[0]) if row else 0
-
-
 # --- Changes --------------------------------------------------------------------------------------------------------
 
 

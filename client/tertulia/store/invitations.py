@@ -102,11 +102,6 @@ def change_request(tx: Tx, request_hash: bytes, **changes: Value) -> None:
     rows.update(tx, "join_request", "hash = ?", (request_hash,), **changes)
 
 
-def remove_request(tx: Tx, request_hash: bytes) -> None:
-    """Delete a request."""
-    rows.delete(tx, "join_request", "hash = ?", (request_hash,))
-
-
 # --- Replies --------------------------------------------------------------------------------------------------------
 
 

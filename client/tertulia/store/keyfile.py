@@ -1,4 +1,4 @@
-"""The key of the database under the passphrase: a small JSON file beside it (docs/decisions, "The store").
+"""The key of the database under the passphrase: a small JSON file beside it (docs/decisions/0005-the-store.md).
 
 The database has a random 32-byte key. Argon2id turns the passphrase into a key that wraps it (XSalsa20-Poly1305), so
 that changing the passphrase rewrites this file only. What the file says about Argon2id goes into the wrapping key:

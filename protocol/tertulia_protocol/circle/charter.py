@@ -308,12 +308,6 @@ def group_extensions(charter: Charter) -> tuple[Extension, ...]:
     return required_capabilities().extension(), Extension(EXTENSION_TYPE, serialize(charter))
 
 
-def with_charter(extensions: Iterable[Extension], charter: Charter) -> tuple[Extension, ...]:
-    """Return a group's extensions with another Charter in the place of the old one."""
-    new = Extension(EXTENSION_TYPE, serialize(charter))
-    return tuple(new if extension.type == EXTENSION_TYPE else extension for extension in extensions)
-
-
 def leaf_capabilities() -> Capabilities:
     """Return what every leaf of a circle lists (E5, E27)."""
     return Capabilities(cipher_suites=(HYBRID.id,), extensions=(EXTENSION_TYPE, REFRESH_TYPE), credentials=(BASIC,))

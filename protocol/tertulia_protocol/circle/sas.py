@@ -14,8 +14,6 @@ from tertulia_protocol.circle.primitives import argon2id_hash
 
 PASSES: Final = 3
 MEMORY: Final = 256 * 1024 * 1024
-WORDS: Final = 2048
-"""How many numbers there are for each of the four places: 0 to 2047."""
 
 Sas = tuple[int, int, int, int]
 

@@ -122,10 +122,6 @@ class Capabilities:
         """Return which of the proposal types are neither default ones nor listed."""
         return set(kinds) - DEFAULT_PROPOSALS - set(self.proposals)
 
-    def supports_proposal(self, kind: int) -> bool:
-        """Return whether the proposal type is a default one or listed."""
-        return kind in DEFAULT_PROPOSALS or kind in self.proposals
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequiredCapabilities:

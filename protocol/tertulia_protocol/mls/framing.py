@@ -380,10 +380,3 @@ def check_application_is_private(content: FramedContent, wire_format: WireFormat
     """Check that application data is encrypted (RFC 9420 section 6.2). :raises RuleError: it is not."""
     if content.content_type is ContentType.APPLICATION and wire_format is not WireFormat.PRIVATE_MESSAGE:
         raise RuleError("application data in a public message", rule="RFC9420-6.2")
-
-
-def serialize_auth(auth: FramedContentAuthData, kind: ContentType) -> bytes:
-    """Return the wire form of what proves content of type ``kind``."""
-    writer = Writer()
-    auth.encode(writer, kind)
-    return writer.getvalue()

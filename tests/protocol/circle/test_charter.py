@@ -15,7 +15,6 @@ from tertulia_protocol.circle.charter import (
     leaf_capabilities,
     refresh_extension,
     refreshed_in,
-    with_charter,
 )
 from tertulia_protocol.codec import parse, serialize
 from tertulia_protocol.errors import DecodeError, RuleError, UnsupportedError
@@ -87,8 +86,6 @@ def test_a_group_carries_its_charter():
     assert [extension.type for extension in extensions] == [3, 0xFA10]
     assert extensions[0].data == bytes.fromhex("02fa100000")
     assert charter_of(extensions) == FULL
-    other = replace(FULL, rev=9)
-    assert with_charter(extensions, other) == group_extensions(other)
     with pytest.raises(RuleError, match="without a Charter"):
         charter_of(extensions[:1])
     assert found(2)[1].charter == charter_for()

@@ -79,8 +79,7 @@ def test_default_types_are_supported_without_being_listed():
     value = Capabilities(extensions=(0xFA11,), proposals=(0x0A0A,))
     assert all(value.supports_extension(kind) for kind in (1, 2, 3, 4, 5, 0xFA11))
     assert not value.supports_extension(0xFA12)
-    assert all(value.supports_proposal(kind) for kind in (1, 2, 3, 4, 5, 6, 7, 0x0A0A))
-    assert not value.supports_proposal(8)
+    assert value.unsupported_proposals((1, 2, 3, 4, 5, 6, 7, 8, 0x0A0A)) == {8}
 
 
 def test_required_capabilities_are_found_and_default_to_none():
