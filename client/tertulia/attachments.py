@@ -139,7 +139,8 @@ def queue(  # noqa: PLR0913 - what the rows are made of
 async def send_files(runtime: Runtime, circle_id: bytes, *, progress: Progress = no_progress) -> int:
     """Send what is missing of all files of a circle, then let their posts go; return how many posts. For every sync.
 
-    A file that was changed or is gone keeps its post back: event ``file.failed``; the other posts go.
+    A file that was changed or is gone keeps its post back: event ``file.failed``, once; the other posts go. Each sync
+    looks whether it is back as it was.
 
     :raises TransportError: the relay cannot be reached, or its space for files is used up; what is sent stays sent.
     """
@@ -152,11 +153,6 @@ async def send_files(runtime: Runtime, circle_id: bytes, *, progress: Progress =
             continue
         released += await runtime.store.run(partial(_finish_upload, transfer=transfer, now=runtime.clock.now()))
     return released
-
-
-async def retry(runtime: Runtime, circle_id: bytes, post_id: bytes) -> None:
-    """Try again with files that could not go on, after the person put them back. Part of ``sync`` from then on."""
-    await runtime.store.run(lambda tx: _reopen(tx, circle_id, post_id))
 
 
 # --- Sending -------------------------------------------------------------------------------------------------------
@@ -187,7 +183,7 @@ def check_unchanged(chunk: Chunk, expected: bytes, path: str) -> None:
 
 
 def _open_uploads(tx: Tx, circle_id: bytes) -> list[TransferRow]:
-    return [row for row in transfers.list_of(tx, circle_id) if (row.direction, row.state) == (UP, OPEN)]
+    return [row for row in transfers.list_of(tx, circle_id) if row.direction == UP and row.state in {OPEN, FAILED}]
 
 
 def _uploads_of(tx: Tx, circle_id: bytes, post_id: bytes) -> list[TransferRow]:
@@ -195,14 +191,10 @@ def _uploads_of(tx: Tx, circle_id: bytes, post_id: bytes) -> list[TransferRow]:
 
 
 def _fail(tx: Tx, *, transfer: TransferRow, now: int) -> None:
+    if transfer.state == FAILED:
+        return
     transfers.change(tx, transfer.id, state=FAILED)
     events.add(tx, "file.failed", circle=transfer.circle, at=now, post=transfer.post_id)
-
-
-def _reopen(tx: Tx, circle_id: bytes, post_id: bytes) -> None:
-    for row in _uploads_of(tx, circle_id, post_id):
-        if row.state == FAILED:
-            transfers.change(tx, row.id, state=OPEN)
 
 
 def _finish_upload(tx: Tx, *, transfer: TransferRow, now: int) -> int:
