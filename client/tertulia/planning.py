@@ -15,7 +15,7 @@ from tertulia.errors import CircleFullError, NotAllowedError
 from tertulia.store import outbox
 from tertulia.store.outbox import PendingCommitRow
 from tertulia.store.tx import Tx
-from tertulia_protocol.circle import rules
+from tertulia_protocol.circle import leaf_rules, rules
 from tertulia_protocol.circle.aad import CoordSecret, EntryAAD, seal_coord_secret
 from tertulia_protocol.circle.charter import SALT_LENGTH, Charter, group_extensions
 from tertulia_protocol.circle.entries import MAX_BODY, Inner, InnerHeader, build_inner
@@ -23,6 +23,7 @@ from tertulia_protocol.circle.roster import is_approval_needed, is_roster_change
 from tertulia_protocol.circle.rules import CommitView
 from tertulia_protocol.circle.segments import COORD_SECRET_LENGTH, build_transport, export_access, heir_key
 from tertulia_protocol.codec import serialize
+from tertulia_protocol.errors import InvalidMessageError, RuleError
 from tertulia_protocol.mls.commit_builder import BuiltCommit
 from tertulia_protocol.mls.group import Group
 from tertulia_protocol.mls.group_state import StoredProposal
@@ -126,7 +127,14 @@ def _build_to_fit(circle: Circle, plan: CommitPlan, *, now: int, rng: Rng) -> _B
     """Build the commit; where it is too long leave out Updates first, then Adds (E25)."""
     proposals, updates = plan.proposals, True
     while True:
-        built = _build(circle, replace(plan, proposals=proposals), with_updates=updates, now=now, rng=rng)
+        try:
+            built = _build(circle, replace(plan, proposals=proposals), with_updates=updates, now=now, rng=rng)
+        except RuleError:
+            # Updates that are valid each by itself may still not go together (two with one key).
+            if not updates:
+                raise
+            updates = False
+            continue
         if len(built[1]) <= MAX_BODY:
             return _finish(*built)
         adds = [each for each in proposals if isinstance(each, Add)]
@@ -169,6 +177,7 @@ def _decide(circle: Circle, plan: CommitPlan, *, with_updates: bool, rng: Rng) -
     leaving = leavers(circle, removed)
     before, wanted = circle.charter, plan.charter or circle.charter
     wanted = replace(wanted, transport=before.transport) if plan.charter is None else wanted
+    wanted = without_leavers(circle, wanted, leaving)
     roster = is_roster_changed(before, wanted)
     hop = plan.hop or bool(removed) or bool(leaving) or is_approval_needed(before, wanted)
     secret, rotate = _secret_after(circle, rotate=hop and (plan.rotate_coord or roster), hop=hop, rng=rng)
@@ -203,9 +212,32 @@ def newest_updates(circle: Circle, gone: set[LeafIndex]) -> tuple[StoredProposal
     """Return the newest Update of each member who stays, our own left out (E21)."""
     found: dict[LeafIndex, StoredProposal] = {}
     for stored in circle.group.proposals.values():
-        if isinstance(stored.proposal, Update) and is_of_another(circle, stored):
+        if isinstance(stored.proposal, Update) and is_of_another(circle, stored) and is_valid_update(circle, stored):
             found[stored.sender] = stored
     return tuple(each for sender, each in found.items() if sender not in gone)
+
+
+def is_valid_update(circle: Circle, stored: StoredProposal) -> bool:
+    """Answer whether an Update keeps to V8: one that does not would spoil the commit of whoever takes it along."""
+    if not isinstance(stored.proposal, Update):
+        return False
+    try:
+        new = leaf_rules.verify_leaf(stored.proposal.leaf_node, lineage_id=circle.id)
+        leaf_rules.check_same_device(circle.member_of(stored.sender), new)
+    except InvalidMessageError:
+        return False
+    return True
+
+
+def without_leavers(circle: Circle, charter: Charter, leaving: Sequence[StoredProposal]) -> Charter:
+    """Return the Charter without coordinators whose last device leaves: the roster may name no one else (V10, E20)."""
+    gone = {each.sender for each in leaving}
+    staying = {circle.member_of(each.index).member_pk for each in circle.group.members() if each.index not in gone}
+    coordinators = tuple(each for each in charter.coordinators if each.member_pk in staying)
+    if coordinators == charter.coordinators:
+        return charter
+    threshold = min(charter.roster_threshold, len(coordinators))
+    return replace(charter, coordinators=coordinators, roster_threshold=threshold, approvals=())
 
 
 def is_of_another(circle: Circle, stored: StoredProposal) -> bool:

@@ -1,4 +1,4 @@
-"""What came from the log: one batch, one transaction (docs/protocol, "Reading").
+"""What came from the log: one batch, one transaction (docs/protocol, "Entries").
 
 State of MLS, cursor, chain, raw entries, plaintext and outbox move together or not at all. Every entry moves the
 cursor, whatever it is; whether it *counts* is decided by rules that are the same for every member.
@@ -163,6 +163,8 @@ class _Batch:
         rules.check_v3(opened)
         if is_copied(circle, opened, own):
             self._stop_sending()
+        if own is not None and own.kind == outgoing.OWN_PROPOSAL:
+            log.mark_read_back(circle.tx, own)
         return self._count_opened(opened, inner, entry, place)
 
     def _count_own(self, own: OwnEntryRow, place: Position) -> None:

@@ -15,6 +15,7 @@ from tertulia.catchup import read_to_head
 from tertulia.circle import Circle
 from tertulia.commits import resume_commits
 from tertulia.founding import resume_founding
+from tertulia.refresh import refresh_leaf
 from tertulia.rollover import roll_over
 from tertulia.runtime import Runtime
 from tertulia.sending import flush_outbox
@@ -82,6 +83,7 @@ async def _round(runtime: Runtime, circle_id: bytes, done: _Round) -> None:
         done.received += await read_to_head(runtime, circle_id)
     await resume_commits(runtime, circle_id)
     await invitations.work_on_invitations(runtime, circle_id)
+    await refresh_leaf(runtime, circle_id)
     await roll_over(runtime, circle_id)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tertulia.store import rows
+from tertulia.store import meta, rows
 from tertulia.store.tx import Tx, Value
 
 TABLES_OF_A_CIRCLE = (
@@ -107,6 +107,8 @@ def forget(tx: Tx, circle: bytes) -> None:
     for table in TABLES_OF_A_CIRCLE:
         rows.delete(tx, table, "circle = ?", (circle,))
     rows.delete(tx, "circle", "id = ?", (circle,))
+    rows.delete(tx, "meta", "name = ?", (meta.leaf_name(circle),))
+    tx.cache.pop(circle, None)
 
 
 # --- The coordinators' secret ---------------------------------------------------------------------------------------

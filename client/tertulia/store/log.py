@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tertulia.store import rows
 from tertulia.store.tx import Tx, Value
@@ -169,6 +169,18 @@ def add_own(tx: Tx, row: OwnEntryRow) -> None:
 def find_own(tx: Tx, circle: bytes, inner_hash: bytes) -> OwnEntryRow | None:
     """Return what we know of an entry that may be ours, by SHA-256(inner)."""
     return rows.first(tx, OwnEntryRow, "own_entry", "WHERE circle = ? AND inner_hash = ?", (circle, inner_hash))
+
+
+def unread_proposal(tx: Tx, circle: bytes) -> bytes | None:
+    """Return the inner entry of a proposal of ours that was not read back yet."""
+    where = "WHERE circle = ? AND kind = 'proposal' AND length(ref) > 0"
+    row = rows.first(tx, OwnEntryRow, "own_entry", where, (circle,))
+    return None if row is None else row.ref
+
+
+def mark_read_back(tx: Tx, row: OwnEntryRow) -> None:
+    """Note that a proposal of ours stands in the log."""
+    rows.put(tx, "own_entry", replace(row, ref=b""))
 
 
 def clear_own(tx: Tx, circle: bytes) -> None:

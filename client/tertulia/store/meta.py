@@ -9,6 +9,11 @@ NAME = "name"
 LANGUAGE = "language"
 
 
+def leaf_name(circle: bytes) -> str:
+    """Return the name under which stands since when our leaf in a circle (32 bytes) has its key."""
+    return f"leaf:{circle.hex()}"
+
+
 def get(tx: Tx, name: str) -> bytes | None:
     """Return a value, if it was ever set."""
     row = tx.one("SELECT value FROM meta WHERE name = ?", (name,))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tertulia import commits, planning, rollover
+from tertulia import commits, planning, refresh, rollover
 from tertulia.circle import Circle
 from tertulia.commits import CommitPlan
 from tertulia.errors import (
@@ -18,17 +18,19 @@ from tertulia.errors import (
     NotAllowedError,
     PaymentError,
     SegmentSealedError,
+    UnreachableError,
 )
 from tertulia.relays import SegmentAddr
 from tertulia.states import State
 from tertulia.store import circles, log, outbox
 from tertulia.store.tx import Tx
 from tertulia_protocol.circle.aad import CoordSecret, seal_coord_secret
-from tertulia_protocol.circle.charter import Coordinator
+from tertulia_protocol.circle.charter import Coordinator, refresh_extension
 from tertulia_protocol.codec import serialize
 from tertulia_protocol.errors import RuleError
 from tertulia_protocol.mls.framing import PrivateMessage
 from tertulia_protocol.mls.group import Group
+from tertulia_protocol.mls.group_messages import LeafChanges
 from tertulia_protocol.mls.group_state import GroupState
 from tertulia_protocol.relay_api.addresses import RelayAddr
 from tertulia_protocol.relay_api.limits import ENTRY_SIZES
@@ -38,7 +40,7 @@ from tertulia_protocol.relay_api.responses import Response, Status
 from tertulia_protocol.signing import SigningSeed
 from tests.support.cheating import write
 from tests.support.devices import Device, World
-from tests.support.memory_relay import MemoryTransport
+from tests.support.memory_relay import MemoryTransport, lose
 from tests.support.virtual_clock import virtual
 
 
@@ -504,3 +506,90 @@ async def test_an_answer_that_was_overtaken(tmp_path: Path) -> None:
         assert await bruno.titles() == ["one", "two"]
         assert await bruno.events("rollback") == []
         assert await bruno.state() is State.ACTIVE
+
+
+@virtual
+async def test_keys_are_renewed_every_week(tmp_path: Path) -> None:
+    """A member proposes a fresh leaf, again after a commit that could not take it, until a rollover takes it along."""
+    async with World(tmp_path) as world:
+        amina = await world.found()
+        bruno = await world.join(amina, "Bruno")
+        before = await leaf_keys(bruno)
+        assert await proposals_of(bruno) == 0
+        world.clock.pass_(refresh.EVERY_SECONDS)
+        bruno.transport.before = lose(1, Op.APPEND)
+        assert isinstance((await bruno.sync()).error, UnreachableError)
+        assert await proposals_of(bruno) == 1
+        await bruno.synced()
+        await bruno.synced()
+        await amina.synced()
+        assert await proposals_of(amina) == await proposals_of(bruno) == 1
+        assert [each.op for each in bruno.transport.sent].count(Op.APPEND) == 2
+        await world.join(amina, "Carla")
+        await bruno.synced()
+        assert await leaf_keys(bruno) == before
+        await bruno.synced()
+        await hop_once(amina)
+        await bruno.synced()
+        assert await leaf_keys(bruno) != before
+        assert await amina.epoch() == await bruno.epoch()
+        await bruno.synced()
+        assert await proposals_of(bruno) == 0
+
+
+async def proposals_of(device: Device) -> int:
+    return await device.runtime.store.read(lambda tx: len(Circle.load(tx, device.circle_id).group.proposals))
+
+
+@virtual
+async def test_a_poisoned_update_stops_no_commit(tmp_path: Path) -> None:
+    """It is left out; otherwise one member could keep a circle from ever changing."""
+    async with World(tmp_path) as world:
+        amina = await world.found()
+        bruno = await world.join(amina, "Bruno")
+
+        def make(group: Group, aad: bytes) -> tuple[PrivateMessage, Group]:
+            changes = LeafChanges(extensions=(refresh_extension(0),))
+            return group.propose_update(changes=changes, authenticated_data=aad, rng=bruno.runtime.rng)
+
+        await write(bruno, make)
+        await amina.synced()
+        assert await proposals_of(amina) == 1
+        assert (await hop_once(amina)).segment_no == 1
+        await bruno.synced()
+        assert await amina.epoch() == await bruno.epoch()
+
+
+@virtual
+async def test_a_coordinator_who_leaves_goes_off_the_roster(tmp_path: Path) -> None:
+    """E20: of its own will, so without approvals; the secret is renewed."""
+    async with World(tmp_path) as world:
+        amina, bruno = await two_coordinators(world)
+        secret = await secret_of(amina)
+        await propose(bruno, leave=True)
+        await commits.commit(amina.runtime, amina.circle_id, _once())
+        await bruno.sync()
+        assert await bruno.state() is State.REMOVED
+        roster = await amina.runtime.store.read(lambda tx: Circle.load(tx, amina.circle_id).roster)
+        assert roster == {await amina.member_pk()}
+        assert await secret_of(amina) != secret
+
+
+@virtual
+async def test_an_update_is_not_lost_with_a_poisoned_one(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        amina = await world.found()
+        bruno, carla = await world.join_all(amina, ("Bruno", "Carla"))
+        await propose(carla, leave=False)
+
+        def make(group: Group, aad: bytes) -> tuple[PrivateMessage, Group]:
+            changes = LeafChanges(extensions=(refresh_extension(0),))
+            return group.propose_update(changes=changes, authenticated_data=aad, rng=bruno.runtime.rng)
+
+        await bruno.synced()
+        await write(bruno, make)
+        await carla.synced()
+        before = await leaf_keys(carla)
+        await hop_once(amina)
+        await carla.synced()
+        assert await leaf_keys(carla) != before
