@@ -47,10 +47,9 @@ $(STAMP): $(LOCK_STAMP)
 
 .PHONY: test
 # The order is from quick to slow, so that a slip is seen soon.
-# When tests/demo exists: add `demo-check` after `wheel` here.
 test: ## Run every check.
 	@$(MAKE) --no-print-directory setup
-	@for check in lint types imports unit teeth wheel; do \
+	@for check in lint types imports unit teeth wheel demo-check; do \
 		echo "== $$check"; $(MAKE) --no-print-directory $$check; \
 	done
 
