@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from tests.support.worker import Profile
+from tests.support.worker import PATIENCE, Profile
 
 ROUNDS = 12
 """How often everybody syncs, at most, until all is quiet."""
@@ -21,7 +21,7 @@ async def let_in(coordinator: Profile, circle: str, joiners: Sequence[Profile], 
     await coordinator.synced()
     for request in asked:
         await coordinator("approve", circle, request["id"], words=request["words"], history=history)
-    await asyncio.gather(*(one("wait_joined", circle, timeout=120) for one in joiners))
+    await asyncio.gather(*(one("wait_joined", circle, timeout=PATIENCE) for one in joiners))
 
 
 async def quiet(profiles: Sequence[Profile], circle: str) -> None:

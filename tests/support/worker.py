@@ -45,6 +45,8 @@ CHEAP = Argon2Cost(memory_kib=8, passes=1)
 PASSPHRASE = "the heron waits beside the river"  # noqa: S105 - of tests
 ROOT = Path(__file__).resolve().parents[2]
 END_SECONDS = 20.0
+PATIENCE = 900.0
+"""How long a sync may take: thirty profiles share a process, and in `make soak` there is much to read."""
 LINE = 1 << 28
 """The longest line, in bytes: a dump of many posts."""
 
@@ -82,7 +84,7 @@ class Profile:
 
     async def synced(self) -> Any:
         """Sync, and expect that nothing kept it from an end."""
-        report = await self("sync", timeout=60)
+        report = await self("sync", timeout=PATIENCE)
         errors = [one["error"] for one in report["circles"] if one["error"]]
         assert not errors, (self.name, errors)
         return report
