@@ -22,6 +22,7 @@ from tertulia import (
     invitations,
     joining,
     keeping_up,
+    objects,
     posting,
     reading,
     removal,
@@ -136,6 +137,7 @@ class Client:
             lock_wait=lock_wait,
         )
         async with store:
+            await store.run(objects.bring_up_to_date)
             network = transport or _network()
             try:
                 yield cls(

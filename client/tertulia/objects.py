@@ -1,7 +1,7 @@
 """Objects, made of the changes that were counted: the fold of ``tertulia_protocol.content.merge`` kept in rows.
 
 A row can be made again at any time from the changes, which are kept as they came; so a newer version that knows more
-types shows what an older one kept (:func:`rebuild`).
+types shows what an older one kept (:func:`bring_up_to_date`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from tertulia.store import content
+from tertulia.store import circles, content, meta
 from tertulia.store.content import ChangeRow, ObjectRow
 from tertulia.store.tx import Tx
 from tertulia_protocol.circle.payload import Payload
@@ -202,7 +202,21 @@ def _content(name: str, state: StoredObject, kinds: Kinds) -> Content:
     return msgspec.convert(fields, kind.content)
 
 
-def rebuild(tx: Tx, circle_id: bytes, *, kinds: Kinds = KINDS) -> None:
+def bring_up_to_date(tx: Tx, *, kinds: Kinds = KINDS) -> bool:
+    """Judge what is kept again if another version, which knew other types, judged it; answer whether. At each opening.
+
+    All circles at once: a profile is never half of one version and half of another.
+    """
+    known = " ".join(f"{name}.{kinds[name].version}" for name in sorted(kinds.names())).encode()
+    if meta.get(tx, meta.CONTENT_TYPES) == known:
+        return False
+    for circle in circles.list_all(tx):
+        _rebuild(tx, circle.id, kinds)
+    meta.set_value(tx, meta.CONTENT_TYPES, known)
+    return True
+
+
+def _rebuild(tx: Tx, circle_id: bytes, kinds: Kinds) -> None:
     """Make all objects again from the changes; what was read stays read."""
     unread = {row.id for row in content.all_objects(tx, circle_id) if row.unread}
     content.clear_objects(tx, circle_id)

@@ -7,6 +7,7 @@ from tertulia.store.tx import Tx
 PERSON_SEED = "person_seed"
 NAME = "name"
 LANGUAGE = "language"
+CONTENT_TYPES = "content_types"
 
 
 def leaf_name(circle: bytes) -> str:
