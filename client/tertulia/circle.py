@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Self
 
-from tertulia import identity
+from tertulia import identity, places
 from tertulia.errors import CircleNotFoundError, NotAllowedError
 from tertulia.relays import SegmentAddr
 from tertulia.states import SENDING, WRITABLE, State, check_transition
 from tertulia.store import circles, log, mls
 from tertulia.store.circles import CircleRow, CoordKeyRow, CoordSegmentRow
-from tertulia.store.log import ChainRow, SegmentRow
+from tertulia.store.log import SegmentRow
 from tertulia.store.tx import Tx
 from tertulia_protocol.circle.charter import Charter, RelayRef, Transport, charter_of
 from tertulia_protocol.circle.identity import MemberCredential, member_of
@@ -25,10 +25,9 @@ from tertulia_protocol.circle.segments import (
     SegAccess,
     admin_keys,
     is_coord_secret_of,
-    log_config,
 )
-from tertulia_protocol.codec import Writer, parse, serialize
-from tertulia_protocol.errors import InternalError, UsageError
+from tertulia_protocol.codec import Writer
+from tertulia_protocol.errors import UsageError
 from tertulia_protocol.mls.errors import RemovedError
 from tertulia_protocol.mls.group import Group
 from tertulia_protocol.mls.snapshot import changed_rows
@@ -73,8 +72,8 @@ class Circle:
         row = circles.get(tx, circle_id)
         if row is None:
             raise CircleNotFoundError(name=circle_id.hex())
-        circle = cls(tx, row, _load_group(tx, circle_id), _segments(tx, circle_id, row.segment_no))
-        circle.access = _access(tx, circle_id, row.segment_no)
+        circle = cls(tx, row, _load_group(tx, circle_id), places.load_segments(tx, circle_id, row.segment_no))
+        circle.access = places.load_access(tx, circle_id, row.segment_no)
         return circle
 
     @classmethod
@@ -120,7 +119,7 @@ class Circle:
         mls.save(tx, row.id, group.rows())
         if coord_secret is not None:
             circles.put_coord_key(tx, CoordKeyRow(circle=row.id, coord_gen=row.coord_gen, secret=coord_secret))
-        _put_segments(tx, charter, access, position)
+        places.put_segments(tx, charter, access, position)
         circle = cls.load(tx, row.id)
         circle.remember_lobby(now=now)
         return circle
@@ -243,10 +242,10 @@ class Circle:
             if row.segment_no == self.segment_no:
                 circles.put_coord_segment(self.tx, replace(row, until=now + LOBBY_SECONDS))
         log.forget_before(self.tx, self.id, self.segment_no)
-        _put_segments(self.tx, self.charter, access, None)
+        places.put_segments(self.tx, self.charter, access, None)
         number = self.charter.segment_no
         self.row = replace(self.row, segment_no=number, coord_gen=self.charter.transport.coord_gen)
-        self._segments = _segments(self.tx, self.id, number)
+        self._segments = places.load_segments(self.tx, self.id, number)
         self.access = access
         self.position = self._stored_position = Position(self._segments[0].seq, self._segments[0].chain)
         self.save()
@@ -377,41 +376,3 @@ def _load_group(tx: Tx, circle_id: bytes) -> Group | None:
     group = Group.load(stored) if stored else None
     tx.cache[circle_id] = group
     return group
-
-
-def _segments(tx: Tx, circle_id: bytes, segment_no: int) -> dict[int, SegmentRow]:
-    found = {row.relay: row for row in log.list_segments(tx, circle_id) if row.segment_no == segment_no}
-    if 0 not in found:
-        raise InternalError(f"segment {segment_no} is not stored")
-    return found
-
-
-def _access(tx: Tx, circle_id: bytes, segment_no: int) -> SegAccess:
-    stored = log.get_access(tx, circle_id, segment_no)
-    if stored is None:
-        raise InternalError(f"the keys of segment {segment_no} are not stored")
-    return parse(SegAccess, stored)
-
-
-def _put_segments(tx: Tx, charter: Charter, access: SegAccess, position: Position | None) -> None:
-    """Store the segment of a Charter on all its relays. ``position`` is of relay 0; None: the start."""
-    circle_id, number = charter.lineage_id, charter.segment_no
-    log.put_access(tx, circle_id, number, serialize(access))
-    for j, relay in enumerate(charter.transport.relays):
-        segment_id = log_config(access.relays[j], relay).segment_id(relay.relay_pk)
-        start = position if position is not None and j == 0 else Position.start(segment_id)
-        log.put_segment(
-            tx,
-            SegmentRow(
-                circle=circle_id,
-                segment_no=number,
-                relay=j,
-                relay_pk=relay.relay_pk,
-                uri=relay.uri,
-                segment_id=segment_id,
-                start_seq=start.seq,
-                seq=start.seq,
-                chain=start.chain,
-            ),
-        )
-        log.add_chain(tx, [ChainRow(circle=circle_id, segment_no=number, relay=j, seq=start.seq, chain=start.chain)])

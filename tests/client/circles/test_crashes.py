@@ -8,6 +8,7 @@ import pytest
 
 from tertulia import founding
 from tertulia.circle import Circle
+from tertulia.commits import effective_commits, forget_effective
 from tertulia.errors import UnreachableError
 from tertulia.states import State
 from tertulia.store import circles
@@ -112,8 +113,6 @@ async def test_an_addition_survives_every_step(tmp_path: Path) -> None:
 
 
 def forget_all(tx: Tx, circle_id: bytes) -> None:
-    from tertulia.commits import effective_commits, forget_effective  # noqa: PLC0415
-
     for done in effective_commits(tx, circle_id):
         assert done.welcome is not None
         assert done.after == b"join"
