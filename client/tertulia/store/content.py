@@ -1,4 +1,7 @@
-"""What members said: authors and their chains, changes as they came, objects as they amount to."""
+"""What members said: authors and their chains, changes as they came, objects as they amount to.
+
+``INDEXED BY``: SQLite takes a circle for a few rows and would read all of it wherever the key begins with it.
+"""
 
 from __future__ import annotations
 
@@ -111,7 +114,7 @@ def get_change(tx: Tx, circle: bytes, member_pk: bytes, post_id: bytes) -> Chang
 
 def changes_of(tx: Tx, circle: bytes, object_id: bytes) -> list[ChangeRow]:
     """Return the changes of an object in the order in which they merge."""
-    where = "WHERE circle = ? AND object_id = ? ORDER BY lamport, member_pk, post_id"
+    where = "INDEXED BY change_object WHERE circle = ? AND object_id = ? ORDER BY lamport, member_pk, post_id"
     return rows.select(tx, ChangeRow, "change", where, (circle, object_id))
 
 
@@ -147,9 +150,9 @@ def remove_object(tx: Tx, circle: bytes, object_id: bytes) -> None:
 def list_objects(tx: Tx, circle: bytes, kind: str, *, parent: bytes | None = None) -> list[ObjectRow]:
     """Return the objects of a type (under one parent), the oldest first."""
     if parent is None:
-        where = "WHERE circle = ? AND type = ? ORDER BY lamport, author, id"
+        where = "INDEXED BY object_parent WHERE circle = ? AND type = ? ORDER BY lamport, author, id"
         return rows.select(tx, ObjectRow, "object", where, (circle, kind))
-    where = "WHERE circle = ? AND type = ? AND parent = ? ORDER BY lamport, author, id"
+    where = "INDEXED BY object_parent WHERE circle = ? AND type = ? AND parent = ? ORDER BY lamport, author, id"
     return rows.select(tx, ObjectRow, "object", where, (circle, kind, parent))
 
 
@@ -167,7 +170,8 @@ def list_other(tx: Tx, circle: bytes, known: Sequence[str]) -> list[ObjectRow]:
 
 def children_of(tx: Tx, circle: bytes, parent: bytes) -> list[ObjectRow]:
     """Return all objects that say they belong to ``parent`` (its 16-byte id)."""
-    return rows.select(tx, ObjectRow, "object", "WHERE circle = ? AND parent = ?", (circle, parent))
+    where = "INDEXED BY object_child WHERE circle = ? AND parent = ?"
+    return rows.select(tx, ObjectRow, "object", where, (circle, parent))
 
 
 def latest_on_board(tx: Tx, circle: bytes, board: bytes) -> ObjectRow | None:

@@ -85,7 +85,8 @@ def list_all(tx: Tx, circle: bytes) -> list[OutboxRow]:
 
 def oldest(tx: Tx, circle: bytes, state: str = WAITING, *, limit: int = 1) -> list[OutboxRow]:
     """Return the oldest payloads in a state, at most ``limit``."""
-    where = "WHERE circle = ? AND state = ? ORDER BY number LIMIT ?"
+    # Named, or SQLite walks past all that was sent and not read back yet.
+    where = "INDEXED BY outbox_state WHERE circle = ? AND state = ? ORDER BY number LIMIT ?"
     return rows.select(tx, OutboxRow, "outbox", where, (circle, state, limit))
 
 
