@@ -19,7 +19,7 @@ from tests.support.devices import World
 from tests.support.virtual_clock import virtual
 
 CHEAP = Argon2Cost(memory_kib=8, passes=1)
-PASSPHRASE = "five words of nobody else"
+PASSPHRASE = "five words of nobody else"  # noqa: S105 - a made-up profile's
 
 
 class Note(Content, frozen=True):
