@@ -34,7 +34,6 @@ PRIMITIVES = {
 
 LONG_MODULES: dict[str, str] = {
     "client/tertulia/client.py": "a facade: one short method for each command, with what it promises",
-    "client/tertulia/client.py": "one method for each command, in one class; each only calls the room that does it",
     "client/tertulia/errors.py": "all that can go wrong at a member, in one list that is read as one",
 }
 """Modules of more than 400 lines, and why they are not two."""

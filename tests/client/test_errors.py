@@ -12,7 +12,9 @@ import pytest
 from tertulia import errors, i18n
 from tertulia.errors import exit_code
 from tertulia_protocol import errors as protocol_errors
+from tertulia_protocol.circle import errors as circle_errors
 from tertulia_protocol.errors import TertuliaError
+from tertulia_protocol.mls import errors as mls_errors
 
 CLIENT = Path(errors.__file__).parent
 CLASSES = [
@@ -23,6 +25,12 @@ CLASSES = [
 PROTOCOL = [
     kind for kind in vars(protocol_errors).values() if inspect.isclass(kind) and issubclass(kind, TertuliaError)
 ]
+LEAVES = [
+    kind
+    for module in (circle_errors, mls_errors)
+    for kind in vars(module).values()
+    if inspect.isclass(kind) and kind.__module__ == module.__name__
+]
 
 
 def places(kind) -> set[str]:
@@ -31,9 +39,9 @@ def places(kind) -> set[str]:
 
 
 def test_every_class_has_a_code_of_its_own():
-    codes = [vars(kind)["code"] for kind in (*CLASSES, *PROTOCOL)]
+    codes = [vars(kind)["code"] for kind in (*CLASSES, *PROTOCOL, *LEAVES)]
     assert len(set(codes)) == len(codes)
-    assert all(set(code) <= set(string.ascii_lowercase + "._") for code in codes)
+    assert all(set(code) <= set(string.ascii_lowercase + "._-") for code in codes)
 
 
 def test_the_tree_is_drawn_with_every_class_and_its_code():

@@ -12,7 +12,7 @@ class StuckError(RuleError):
     was no junk.
     """
 
-    code = "circle.stuck"
+    code = "commit.stuck"
     kept = "Everything up to this change is kept on this device."
     next = "A coordinator can bring this device back into the circle."
 
@@ -20,6 +20,6 @@ class StuckError(RuleError):
 class OutdatedError(UnsupportedError):
     """The circle has moved on to a newer version of Tertulia."""
 
-    code = "circle.outdated"
+    code = "commit.outdated"
     kept = "Everything up to now is kept and can be read."
     next = "Install the newest version of Tertulia to go on."

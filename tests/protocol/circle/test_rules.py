@@ -74,7 +74,7 @@ def refuse(device: Device, sent, rule: str, match: str = "") -> None:
 
 
 def stuck(device: Device, sent, rule: str) -> None:
-    with refused(device, rule, code="circle.stuck") as raised:
+    with refused(device, rule, code="commit.stuck") as raised:
         device.receive(sent)
     assert isinstance(raised.value, StuckError)
 
@@ -857,7 +857,7 @@ def test_v16_an_epoch_with_a_charter_that_does_not_hold_is_not_entered():
         with pytest.raises(StuckError) as raised:
             rules.check_result(bo.group)
         assert raised.value.rule == "V16"
-        assert raised.value.code == "circle.stuck"
+        assert raised.value.code == "commit.stuck"
         assert ada.group.epoch == 1
 
 
@@ -877,7 +877,7 @@ def test_e38_an_epoch_for_newer_programs_is_not_entered():
     group, rows = bo.group, dict(bo.rows)
     with pytest.raises(OutdatedError) as raised:
         bo.receive(sent)
-    assert raised.value.code == "circle.outdated"
+    assert raised.value.code == "commit.outdated"
     assert bo.group is group
     assert bo.rows == rows == group.rows()
 
