@@ -34,7 +34,9 @@ def read_real_files(names: str) -> list[RealFile]:
     """Read the files named as in a shell. :raises FilesError: one is not there, or is no file."""
     try:
         return [_read(Path(name).absolute()) for name in shlex.split(names)]
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise FilesError(f"FILES: {error.filename}: {error.strerror}") from error
+    except ValueError as error:
         raise FilesError(f"FILES: {error}") from error
 
 

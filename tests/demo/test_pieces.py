@@ -14,6 +14,7 @@ from tests.demo.commands import StepFailedError, check
 from tests.demo.files import FilesError, body_of, read_real_files
 from tests.demo.holdings import read_holdings, squeezed
 from tests.demo.layout import LEFT, WIDTH, beside, columns, heading, wrapped
+from tests.demo.page import INTRODUCTION
 from tests.demo.search import file_needles, planted, search, text_needles
 from tests.demo.story import STEPS
 
@@ -50,6 +51,7 @@ def test_columns_stand_side_by_side_within_the_page() -> None:
 
 def test_titles_fit_into_their_heading() -> None:
     assert all(columns(title) < WIDTH - 10 for title, _ in STEPS)
+    assert all(columns(line) <= WIDTH for line in INTRODUCTION.splitlines())
 
 
 def test_text_becomes_a_body_and_other_files_do_not(tmp_path: Path) -> None:
