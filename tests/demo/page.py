@@ -10,9 +10,9 @@ from tests.demo.layout import LEFT, RIGHT, WIDTH, beside, heading, size, wrapped
 from tests.demo.story import Cast
 
 INTRODUCTION = """\
-Four people and one relay on this machine; each command is a process of its own. On the left is what
-people type and see, on the right all that the relay got of it: sizes and first bytes, in hexadecimal
-digits. Every step is checked."""
+Four people and one relay on this machine; each command is a process of its own.
+On the left is what people type and see, on the right all that the relay got of it:
+sizes and first bytes, in hexadecimal digits. Every step is checked."""
 
 MOST_LINES = 3
 """Of one text on the left."""
