@@ -76,13 +76,6 @@ def put_segment(tx: Tx, row: SegmentRow) -> None:
     rows.put(tx, "segment", row)
 
 
-def get_segment(tx: Tx, circle: bytes, segment_no: int, relay: int = 0) -> SegmentRow | None:
-    """Return a segment on one relay."""
-    return rows.first(
-        tx, SegmentRow, "segment", "WHERE circle = ? AND segment_no = ? AND relay = ?", (circle, segment_no, relay)
-    )
-
-
 def list_segments(tx: Tx, circle: bytes) -> list[SegmentRow]:
     """Return all segments known, in order of number and relay."""
     return rows.select(tx, SegmentRow, "segment", "WHERE circle = ? ORDER BY segment_no, relay", (circle,))
