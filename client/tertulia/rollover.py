@@ -1,4 +1,4 @@
-"""Rollovers: a circle moves to a new segment before the old one is full or old (docs/protocol, "When to hop").
+"""Rollovers: a circle moves to a new segment before the old one is full or old (docs/protocol, "Segments").
 
 It renews the committer's path and takes the members' Updates along, so that a key that was stolen heals (3.3).
 """

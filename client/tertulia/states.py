@@ -1,6 +1,6 @@
 """The states of a circle on this device, and which one may follow which: all of it, as data.
 
-docs/protocol, "The states of a circle". Whoever moves a circle calls :func:`check_transition`; there is no other way.
+docs/protocol, "States". Whoever moves a circle calls :func:`check_transition`; there is no other way.
 """
 
 from __future__ import annotations
