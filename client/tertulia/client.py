@@ -285,7 +285,7 @@ class Client:
     async def board_create(
         self, circle: str | None, name: str, *, description: str = "", announce_only: bool = False
     ) -> results.NewBoard:
-        """Open a board; it is durable in the outbox. :raises NotAllowedError, RuleError, TrustError: not possible."""
+        """Open a board; it is durable in the outbox. :raises UsageError, TrustError: not possible."""
         found = await self._circle(circle)
         board = await posting.write_board(
             self._runtime, found, name=name, description=description, announce_only=announce_only

@@ -19,6 +19,7 @@
     ├── FileNumberMissingError  attachment.which
     ├── AliasTakenError         circle.alias_taken
     ├── EmptyPostError          post.empty
+    ├── NotAcceptedError        content.not_accepted
     ├── AlreadyMemberError      circle.already_member
     ├── CircleFullError         circle.full
     ├── FileError               file                 (and its leaves for a changed file and one that is there already)
@@ -260,6 +261,13 @@ class NotAllowedError(UsageError):
 
     code = "circle.not_allowed"
     next = "Ask a coordinator of the circle."
+
+
+class NotAcceptedError(UsageError):
+    """The others would not accept this: it is too long, or holds characters that are not allowed there."""
+
+    code = "content.not_accepted"
+    next = "Make it shorter, or write it without special characters, and try again."
 
 
 class RemovedFromCircleError(NotAllowedError):

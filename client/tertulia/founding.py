@@ -54,7 +54,7 @@ async def found_circle(
 
     :raises WrongRelayError: the relay has another key. :raises PaymentError: the code does not pay; nothing stays.
     :raises TransportError: before anything was stored, or afterwards: then the next sync goes on.
-    :raises RuleError: the name is none.
+    :raises NotAcceptedError: the name is none.
     """
     await runtime.relays.info(enrolment.relay)
     circle_id = await runtime.store.run(

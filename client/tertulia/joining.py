@@ -144,7 +144,7 @@ async def request_to_join(runtime: Runtime, link: str, *, name: str) -> JoinView
     Where the relay cannot be reached any more the request is ``prepared``, and the next sync sends it.
 
     :param name: who this person wants to be in the circle. :raises AlreadyMemberError: in it, or asked already.
-    Raises what :func:`look_at_link` raises, and RuleError for a name that is none.
+    Raises what :func:`look_at_link` raises, and NotAcceptedError for a name that is none.
     """
     shown = clean_name(name)
     check_name(shown)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from tertulia import objects
 from tertulia.circle import Circle
 from tertulia.clock import Rng
-from tertulia.errors import NotAllowedError
+from tertulia.errors import NotAcceptedError, NotAllowedError
 from tertulia.relays import SegmentAddr
 from tertulia.states import SENDING
 from tertulia.store import content, log, outbox
@@ -73,7 +73,7 @@ def enqueue(  # noqa: PLR0913 - everything that a payload says
     ``circle`` is saved.
 
     :raises NotAllowedError: nothing may be written in this state, or not by this member.
-    :raises RuleError: content that nobody would count.
+    :raises NotAcceptedError: content that nobody would count.
     """
     circle.check_writable()
     payload, state = _make(circle, type=type, body=body, now=now, post_id=post_id, share=share)
@@ -145,7 +145,7 @@ def release(tx: Tx, circle: Circle, post_id: bytes, *, now: int) -> None:
 def _show(circle: Circle, payload: Payload) -> None:
     """Check a change as all others will, and show it here.
 
-    :raises NotAllowedError: this member may not make it. :raises RuleError: nobody would count it.
+    :raises NotAllowedError: this member may not make it. :raises NotAcceptedError: nobody would count it.
     """
     envelope = Envelope.decode(payload.body)
     kind = KINDS[envelope.type]
@@ -163,7 +163,7 @@ def _show(circle: Circle, payload: Payload) -> None:
     except RuleError as error:
         if error.rule in PERMISSIONS:
             raise NotAllowedError from error
-        raise
+        raise NotAcceptedError(error.detail) from error
     _store_change(circle, payload, envelope)
 
 

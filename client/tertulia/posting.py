@@ -9,19 +9,19 @@ from tertulia import attachments, creating
 from tertulia.alarms import check_no_alarm
 from tertulia.attachments import PreparedFile, Progress, no_progress
 from tertulia.circle import Circle
-from tertulia.errors import EmptyPostError
+from tertulia.errors import EmptyPostError, NotAcceptedError
 from tertulia.runtime import Runtime
 from tertulia.store.tx import Tx
 from tertulia_protocol.content.text import clean_body, clean_name
 from tertulia_protocol.content.types import Attachment, check_name
-from tertulia_protocol.errors import InternalError
+from tertulia_protocol.errors import InternalError, RuleError
 
 Create = Callable[[Tx, Circle, tuple[Attachment, ...]], bytes]
 """Puts a post with these files into the outbox and returns its object id; with files it must wait for them."""
 
 
 async def write_board(runtime: Runtime, circle_id: bytes, *, name: str, description: str, announce_only: bool) -> bytes:
-    """Open a board; return its object id (16 bytes). :raises NotAllowedError, RuleError, TrustError: not possible."""
+    """Open a board; return its object id (16 bytes). :raises UsageError, TrustError: not possible."""
 
     def write(tx: Tx) -> bytes:
         return creating.create_board(
@@ -48,7 +48,7 @@ async def write_topic(  # noqa: PLR0913 - what a topic is made of
     paths: Sequence[Path] = (),
     progress: Progress = no_progress,
 ) -> bytes:
-    """Open a topic; return its object id (16 bytes). :raises UsageError, RuleError, TrustError: not possible."""
+    """Open a topic; return its object id (16 bytes). :raises UsageError, TrustError: not possible."""
 
     def create(tx: Tx, circle: Circle, files: tuple[Attachment, ...]) -> bytes:
         return creating.create_topic(
@@ -77,7 +77,7 @@ async def write_reply(  # noqa: PLR0913 - what a reply is made of
     paths: Sequence[Path] = (),
     progress: Progress = no_progress,
 ) -> bytes:
-    """Answer a topic or a reply; return the object id (16 bytes). :raises UsageError, RuleError, TrustError: no."""
+    """Answer a topic or a reply; return the object id (16 bytes). :raises UsageError, TrustError: no."""
     text = clean_body(body)
     check_not_empty(text, paths)
 
@@ -98,9 +98,12 @@ async def write_reply(  # noqa: PLR0913 - what a reply is made of
 
 
 def checked_name(name: str) -> str:
-    """Return a name as it is sent. :raises RuleError: nothing of it is left, or it is too long."""
+    """Return a name as it is sent. :raises NotAcceptedError: nothing of it is left, or it is too long."""
     shown = clean_name(name)
-    check_name(shown)
+    try:
+        check_name(shown)
+    except RuleError as error:
+        raise NotAcceptedError(error.detail) from error
     return shown
 
 
