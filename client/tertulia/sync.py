@@ -14,6 +14,7 @@ from tertulia import attachments, invitations, joining, outgoing
 from tertulia.catchup import read_to_head
 from tertulia.circle import Circle
 from tertulia.commits import resume_commits
+from tertulia.errors import RelayQuotaError
 from tertulia.founding import resume_founding
 from tertulia.refresh import refresh_leaf
 from tertulia.rollover import roll_over
@@ -23,7 +24,7 @@ from tertulia.states import READING, SENDING, State
 from tertulia.store import circles, events
 from tertulia.store.tx import Tx
 from tertulia_protocol.circle import rules
-from tertulia_protocol.errors import TertuliaError, TransportError
+from tertulia_protocol.errors import InvalidMessageError, TertuliaError, TransportError, TrustError, UsageError
 from tertulia_protocol.relay_api.limits import WAIT_MAX_SECONDS
 
 __all__ = ["SyncResult", "flush_outbox", "follow", "read_to_head", "sync_all", "sync_circle", "wait_sent"]
@@ -57,9 +58,11 @@ class _Round:
 
 
 async def sync_circle(runtime: Runtime, circle_id: bytes) -> SyncResult:
-    """Do one whole round for a circle. Errors of the relay end the round and are in the result.
+    """Do one whole round for a circle. What the relay or the circle's state forbids ends it and is in the result.
 
     Give a deadline with ``asyncio.timeout``: whatever is interrupted goes on in the next round.
+
+    :raises StorageError: this device cannot keep what it reads; that concerns all circles.
     """
     done = _Round()
     error: TertuliaError | None = None
@@ -68,6 +71,8 @@ async def sync_circle(runtime: Runtime, circle_id: bytes) -> SyncResult:
     except TransportError as caught:
         error = caught
         await runtime.store.run(partial(_note_dark, circle_id=circle_id, now=runtime.clock.now()))
+    except (UsageError, InvalidMessageError, TrustError) as caught:
+        error = caught
     return await _result(runtime, circle_id, done, error)
 
 
@@ -78,13 +83,24 @@ async def _round(runtime: Runtime, circle_id: bytes, done: _Round) -> None:
     done.at_head = await _is_reading(runtime, circle_id)
     if not await _is_sending(runtime, circle_id):
         return
-    await attachments.send_files(runtime, circle_id)
+    no_room = await _send_files(runtime, circle_id)
     if await flush_outbox(runtime, circle_id):
         done.received += await read_to_head(runtime, circle_id)
     await resume_commits(runtime, circle_id)
     await invitations.work_on_invitations(runtime, circle_id)
     await refresh_leaf(runtime, circle_id)
     await roll_over(runtime, circle_id)
+    if no_room is not None:
+        raise no_room
+
+
+async def _send_files(runtime: Runtime, circle_id: bytes) -> RelayQuotaError | None:
+    """Send files. That there is no room for them is told at the end: a removal must not wait for a picture."""
+    try:
+        await attachments.send_files(runtime, circle_id)
+    except RelayQuotaError as error:
+        return error
+    return None
 
 
 async def _is_reading(runtime: Runtime, circle_id: bytes) -> bool:
@@ -144,6 +160,8 @@ async def sync_all(runtime: Runtime, *, timeout: float) -> tuple[SyncResult, ...
     """Do one round for every circle and every open request to join, within ``timeout`` seconds.
 
     Circles come at the same time; a slow relay of one does not hold up the others.
+
+    :raises StorageError: see :func:`sync_circle`; nothing is left running.
     """
     results: dict[bytes, SyncResult] = {}
 
@@ -154,9 +172,13 @@ async def sync_all(runtime: Runtime, *, timeout: float) -> tuple[SyncResult, ...
     try:
         async with asyncio.timeout(timeout):
             joined = await _work_on_joins(runtime)
-            await asyncio.gather(*(one(circle_id) for circle_id in dict.fromkeys((*before, *joined))))
+            async with asyncio.TaskGroup() as tasks:
+                for circle_id in dict.fromkeys((*before, *joined)):
+                    tasks.create_task(one(circle_id))
     except TimeoutError:
         pass
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from group
     for circle_id in await _circle_ids(runtime):
         if circle_id not in results:
             results[circle_id] = await _result(runtime, circle_id, _Round(), TransportError("no time was left"))
