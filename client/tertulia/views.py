@@ -30,9 +30,14 @@ WAITING = "waiting"
 """What an open request of ours is to a person: the answer is somebody else's to give."""
 
 
+LAST_MOMENT = int(datetime(9999, 12, 30, tzinfo=UTC).timestamp())
+"""The last time that is shown, which has a date in every zone. What others write can name later ones."""
+
+
 def moment(seconds: int) -> datetime:
-    """Return seconds since 1970 as a time, to the minute."""
-    return datetime.fromtimestamp(seconds - seconds % MINUTE, UTC)
+    """Return seconds since 1970 as a time, to the minute; for what is later than any date, the last."""
+    known = min(seconds, LAST_MOMENT)
+    return datetime.fromtimestamp(known - known % MINUTE, UTC)
 
 
 def end_of_day(day: int) -> datetime:

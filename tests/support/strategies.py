@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from tertulia_protocol.relay_api.records import HeadState, Position, SegmentConfig, SignedHead
+from tertulia_protocol.relay_api.records import MAX_SEQ, HeadState, Position, SegmentConfig, SignedHead
 from tertulia_protocol.signing import SigningSeed
 
 u8 = st.integers(0, 2**8 - 1)
@@ -22,7 +22,7 @@ KEYS = tuple(SigningSeed(bytes([number]) * 32) for number in range(1, 9))
 """A few keys made once: Ed25519 key generation is the slow part of a small test."""
 
 public_keys = st.sampled_from([key.public_key for key in KEYS])
-positions = st.builds(Position, u64, fixed(32))
+positions = st.builds(Position, st.integers(0, MAX_SEQ), fixed(32))
 configs = st.builds(
     SegmentConfig,
     version=u8,

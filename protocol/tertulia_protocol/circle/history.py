@@ -20,6 +20,7 @@ from tertulia_protocol.content.change import check_lamport
 from tertulia_protocol.content.envelope import Envelope
 from tertulia_protocol.content.types import BOARD, CIRCLE, PROFILE
 from tertulia_protocol.errors import DecodeError, RuleError, UnsupportedError, UsageError
+from tertulia_protocol.relay_api.records import check_seq
 
 VERSION: Final = 1
 MAX_POSTS: Final = 100_000
@@ -78,7 +79,7 @@ class ForwardedPost:
     @classmethod
     def decode(cls, reader: Reader) -> Self:
         """:raises InvalidMessageError: malformed."""
-        return cls(
+        post = cls(
             member_pk=reader.raw(32),
             device_id=reader.raw(DEVICE_ID_LENGTH),
             by_coordinator=_boolean(reader),
@@ -86,6 +87,8 @@ class ForwardedPost:
             seq=reader.u64(),
             payload=parse(Payload, reader.opaque()),
         )
+        check_seq(post.seq)
+        return post
 
     def encode(self, writer: Writer) -> None:
         """:raises ValueError: a field has another length."""

@@ -14,7 +14,7 @@ from typing import Self
 
 from tertulia_protocol.codec import Reader, Writer, serialize
 from tertulia_protocol.errors import DecodeError, UnsupportedError
-from tertulia_protocol.relay_api.records import Position
+from tertulia_protocol.relay_api.records import Position, check_seq
 
 VERSION = 1
 FIRST_PREV = bytes(32)
@@ -80,6 +80,7 @@ class Payload:
             body=reader.opaque(),
         )
         check_author_seq(payload)
+        check_seq(payload.author_seq)
         return payload
 
     def encode(self, writer: Writer) -> None:

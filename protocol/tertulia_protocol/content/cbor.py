@@ -23,6 +23,9 @@ MAX_LENGTH = 192 * 1024
 MAX_DEPTH = 8
 """How deep arrays and maps may be nested."""
 
+LEAST_INTEGER = -(1 << 63)
+"""The least integer: CBOR has negative ones of 65 bits, which no database and no other format can hold."""
+
 _TAG, _SIMPLE = 6, 7
 _FALSE_TRUE_NULL = (20, 21, 22)
 
@@ -55,6 +58,7 @@ def decode_cbor(data: bytes) -> Value:
     except cbor2.CBORDecodeError as error:
         raise DecodeError("not CBOR") from error
     check_keys(value)
+    check_numbers(value)
     check_deterministic(data, value)
     return value
 
@@ -92,6 +96,18 @@ def check_keys(value: Value) -> None:
     elif isinstance(value, list):
         for item in value:
             check_keys(item)
+
+
+def check_numbers(value: Value) -> None:
+    """Check that no integer is below ``LEAST_INTEGER``. :raises DecodeError: one is."""
+    if isinstance(value, dict):
+        for item in value.values():
+            check_numbers(item)
+    elif isinstance(value, list):
+        for item in value:
+            check_numbers(item)
+    elif isinstance(value, int) and value < LEAST_INTEGER:
+        raise DecodeError("a number of more than 64 bits")
 
 
 def check_deterministic(data: bytes, value: Value) -> None:

@@ -15,6 +15,16 @@ NO_SEGMENT = bytes(32)
 """The ``segment_id`` of a request that concerns none."""
 
 
+MAX_SEQ = (1 << 63) - 1
+"""The greatest number of a place: far beyond any quota, and the greatest that databases can store."""
+
+
+def check_seq(seq: int) -> None:
+    """Check that a number can be one of a place. Bigger ones fit the wire and no database. :raises DecodeError: not."""
+    if seq > MAX_SEQ:
+        raise DecodeError("a number that no log reaches")
+
+
 class SegmentClass(IntEnum):
     """What a segment is for; it sets the quota."""
 
@@ -90,8 +100,10 @@ class Position:
 
     @classmethod
     def decode(cls, reader: Reader) -> Self:
-        """:raises DecodeError: truncated."""
-        return cls(reader.u64(), reader.raw(32))
+        """:raises DecodeError: truncated, or a number that no log reaches."""
+        seq, chain = reader.u64(), reader.raw(32)
+        check_seq(seq)
+        return cls(seq, chain)
 
     def encode(self, writer: Writer) -> None:
         """:raises ValueError: the chain value has not 32 bytes."""

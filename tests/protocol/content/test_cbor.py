@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tertulia_protocol.content.cbor import MAX_DEPTH, MAX_LENGTH, decode_cbor, encode_cbor
 from tertulia_protocol.errors import DecodeError
 
-plain = st.none() | st.booleans() | st.integers(-(2**64), 2**64 - 1) | st.binary(max_size=20) | st.text(max_size=20)
+plain = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.binary(max_size=20) | st.text(max_size=20)
 values = st.recursive(
     plain,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=30), inner, max_size=4),
@@ -126,3 +126,13 @@ def test_depth_and_length_have_limits():
 def test_a_value_without_encoding_is_not_written(value):
     with pytest.raises(ValueError, match="no encoding"):
         encode_cbor(value)
+
+
+@pytest.mark.parametrize("value", [-(2**63) - 1, -(2**64)])
+@pytest.mark.parametrize("around", [lambda value: value, lambda value: [value], lambda value: {"a": [{"b": value}]}])
+def test_an_integer_that_nothing_can_keep_is_refused(value, around):
+    with pytest.raises(DecodeError, match="64 bits") as raised:
+        decode_cbor(cbor2.dumps(around(value), canonical=True))
+    assert raised.value.code == "message.malformed"
+    with pytest.raises(ValueError, match="no encoding"):
+        encode_cbor(around(value))

@@ -15,7 +15,7 @@ from tertulia_protocol.errors import DecodeError
 from tests.support.content import BOARD_CHANGE, CHEN, TOPIC_CHANGE, post
 
 GOOD = {"t": "topic", "v": 1, "id": bytes(16), "op": "put", "f": {"title": "x"}}
-plain = st.none() | st.booleans() | st.integers(-(2**64), 2**64 - 1) | st.binary(max_size=20) | st.text(max_size=20)
+plain = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.binary(max_size=20) | st.text(max_size=20)
 fields = st.dictionaries(st.text(max_size=8), plain | st.lists(plain, max_size=3), max_size=4)
 envelopes = st.builds(
     Envelope,

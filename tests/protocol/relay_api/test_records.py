@@ -10,7 +10,7 @@ from hypothesis import given
 
 from tertulia_protocol.codec import parse, serialize
 from tertulia_protocol.errors import AuthenticityError, DecodeError
-from tertulia_protocol.relay_api.records import HeadState, Position, SegmentClass, SegmentConfig, SignedHead
+from tertulia_protocol.relay_api.records import MAX_SEQ, HeadState, Position, SegmentClass, SegmentConfig, SignedHead
 from tertulia_protocol.signing import NOBODY, Label
 from tests.support.strategies import KEYS, configs, heads, positions
 
@@ -156,3 +156,12 @@ def test_unknown_state_bits_are_refused(state):
     data[72] = state
     with pytest.raises(DecodeError, match="state"):
         parse(SignedHead, bytes(data))
+
+
+@pytest.mark.parametrize("seq", [MAX_SEQ + 1, 2**64 - 1])
+def test_a_number_that_no_log_reaches_is_refused(seq):
+    """SQLite has 63 bits; an error on a reader's device would keep it from reading on for ever."""
+    assert parse(Position, serialize(Position(MAX_SEQ, bytes(32)))).seq == MAX_SEQ
+    with pytest.raises(DecodeError, match="no log") as raised:
+        parse(Position, serialize(Position(seq, bytes(32))))
+    assert raised.value.code == "message.malformed"
