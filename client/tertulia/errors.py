@@ -162,7 +162,7 @@ class InvitationNotFoundError(NotFoundError):
     """There is no open invitation {name} of this device."""
 
     code = "invitation.not_found"
-    next = "Show the invitations with: tertulia invitation list CIRCLE"
+    next = "It was used, has ended, or was made on another device. Make a new one with: tertulia invite CIRCLE"
 
 
 class AttachmentNotFoundError(NotFoundError):
@@ -275,7 +275,7 @@ class RemovedFromCircleError(NotAllowedError):
 
     code = "circle.removed"
     kept = "You can read what you have."
-    next = "If this was a mistake, ask a coordinator of the circle for an invitation."
+    next = "If this was a mistake, ask a coordinator for an invitation and join with a new profile: tertulia init"
 
 
 class AlreadyMemberError(UsageError):
@@ -371,7 +371,7 @@ class StuckError(TrustError):
 
     code = "circle.stuck"
     kept = "You can read what you have; what you wrote is kept."
-    next = "Ask a coordinator to remove and invite you again."
+    next = "Ask a coordinator to remove you and to invite you again; join with a new profile: tertulia init"
 
 
 class CutOffError(TrustError):
@@ -387,7 +387,7 @@ class CopiedError(TrustError):
 
     code = "circle.copied"
     kept = "You can read what you have; nothing more is sent from here."
-    next = "Use one profile on one device only, and ask a coordinator to remove and invite you again."
+    next = "Ask a coordinator to remove you and to invite you again; join with a new profile, on one device only."
 
 
 class OutdatedError(TrustError):
@@ -515,7 +515,7 @@ class DamagedStoreError(StorageError):
     """The data of this profile is damaged."""
 
     code = "store.damaged"
-    next = "Put the profile back from a copy, or start anew with your recovery words."
+    next = "Check the disk. If it stays so, make a new profile with tertulia init, and ask to be invited again."
 
 
 class DiskFullError(StorageError):
@@ -551,7 +551,7 @@ class WrongPassphraseError(StorageError):
     """The passphrase is wrong."""
 
     code = "passphrase.wrong"
-    next = "Try again. Nobody can reset it; with the recovery words you can start anew."
+    next = "Try again. Nobody can reset it, and nothing else opens this profile."
 
 
 # --- Exit codes ----------------------------------------------------------------------------------------------------

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import string
 from pathlib import Path
 
+import click
 import pytest
 
 from tertulia import errors, i18n
+from tertulia.cli.main import build_cli
 from tertulia.errors import exit_code
 from tertulia_protocol import errors as protocol_errors
 from tertulia_protocol.circle import errors as circle_errors
@@ -36,6 +39,33 @@ LEAVES = [
 def places(kind) -> set[str]:
     texts = (kind.message_id(), kind.kept, kind.next)
     return {name for text in texts for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def test_every_command_that_is_named_exists():
+    """Whoever is told what to type can type it."""
+    named = [
+        (kind, words.split())
+        for kind in (*CLASSES, *PROTOCOL, *LEAVES)
+        for words in re.findall(r"tertulia ((?:[a-z]+ ?)+)", f"{kind.kept} {kind.next}")
+    ]
+    assert len(named) > 8
+    for kind, words in named:
+        command = build_cli()
+        for word in words:
+            if not isinstance(command, click.Group):
+                break
+            context = click.Context(command)
+            found = command.get_command(context, word)
+            assert found is not None, (kind, words)
+            command = found
+
+
+def test_nobody_is_promised_what_no_command_does():
+    """No command uses the recovery words; who was removed is banned, so that only a new profile comes back."""
+    texts = {kind: f"{kind.message_id()} {kind.kept} {kind.next}" for kind in (*CLASSES, *PROTOCOL, *LEAVES)}
+    assert not [kind for kind, text in texts.items() if "with your recovery words" in text or "with the rec" in text]
+    for kind in (errors.RemovedFromCircleError, errors.StuckError, errors.CopiedError):
+        assert "new profile" in texts[kind]
 
 
 def test_every_class_has_a_code_of_its_own():

@@ -61,7 +61,7 @@ class Output:
         if self.as_json:
             sys.stderr.write(json.dumps({"warning": told}, ensure_ascii=False) + "\n")
         else:
-            sys.stderr.write(f"{told['message']} {told['next']} [{told['code']}]\n")
+            sys.stderr.write(printable(f"{told['message']} {told['next']} [{told['code']}]") + "\n")
 
     def error(self, told: dict[str, str]) -> None:
         """Tell what went wrong: the only thing a run that fails prints."""

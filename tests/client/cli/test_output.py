@@ -13,7 +13,7 @@ import pytest
 
 from tertulia.cli import output as module
 from tertulia.cli.output import Output, indented, isolated, printable, rfc3339, size, table, to_json, width
-from tertulia.errors import StuckError
+from tertulia.errors import StuckError, WrongRelayError
 from tertulia.results import Result
 
 
@@ -113,3 +113,12 @@ def test_quiet_is_the_result_and_faults(capsys):
     assert capsys.readouterr() == ("text\n", "")
     out.error({"code": "c", "message": "m \x1b[1m", "kept": "", "next": "n"})
     assert capsys.readouterr() == ("", "m \ufffd[1m\nn\n[c]\n")
+
+
+def test_a_warning_cannot_drive_a_terminal(capsys):
+    out = Output(as_json=False, quiet=False)
+    out.warn(WrongRelayError(uri="https://relay.example/\x1b[2J\u202e"))
+    shown = capsys.readouterr().err
+    assert "\ufffd[2J\ufffd" in shown
+    assert shown.isprintable() or shown.rstrip("\n").isprintable()
+    assert "[relay.wrong_key]" in shown
