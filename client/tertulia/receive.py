@@ -96,7 +96,6 @@ class _Batch:
         self.count = 0
         self._junk = 0
         self._raw: list[RawEntryRow] = []
-        self._chain: list[ChainRow] = []
 
     def process(self, entries: Sequence[Entry], places: Sequence[Position]) -> bool:
         """Process entries up to a hop or an end; return whether the circle hopped."""
@@ -107,9 +106,9 @@ class _Batch:
             if step is Step.OUTDATED:
                 break
             self.count += 1
-            self._chain.append(
-                ChainRow(circle=self.circle.id, segment_no=number, relay=0, seq=place.seq, chain=place.chain)
-            )
+            # At once: a later entry of this batch may name this place.
+            row = ChainRow(circle=self.circle.id, segment_no=number, relay=0, seq=place.seq, chain=place.chain)
+            log.add_chain(self.circle.tx, [row])
             if step is Step.HOPPED:
                 self._keep_old(number, place)
                 break
@@ -119,7 +118,6 @@ class _Batch:
         if self._junk:
             events.add(self.circle.tx, "junk", circle=self.circle.id, at=self.now, count=self._junk)
         log.add_entries(self.circle.tx, self._raw)
-        log.add_chain(self.circle.tx, self._chain)
         return step is Step.HOPPED
 
     def _keep_old(self, number: int, place: Position) -> None:

@@ -200,6 +200,25 @@ async def test_somebody_who_has_read_another_history_raises_an_alarm_only(tmp_pa
 
 
 @virtual
+async def test_another_history_is_noticed_within_one_batch(tmp_path: Path) -> None:
+    """Most of what a place is compared with came in the same answer."""
+    async with World(tmp_path) as world:
+        amina, bruno, board = await story(world)
+        await write(bruno, say(bruno, await topic_payload(bruno, board, "two")))
+        await bruno.synced()
+        payload = await topic_payload(bruno, board, "three")
+
+        def other_parent(header: InnerHeader) -> InnerHeader:
+            return replace(header, parent=replace(header.parent, chain=bytes(32)))
+
+        await write(bruno, say(bruno, payload), change=other_parent)
+        await amina.synced()
+        assert sorted(await amina.titles()) == ["one", "three", "two"]
+        assert len(await amina.events("other_history")) == 1
+        assert await amina.state() is State.ACTIVE
+
+
+@virtual
 async def test_what_is_not_known_yet_is_kept(tmp_path: Path) -> None:
     """Reserved payload types are kept as they came; an unknown type of content is a stub in its place."""
     async with World(tmp_path) as world:
