@@ -209,7 +209,8 @@ def _shown(post: Post) -> str:
 
 
 def _line(post: Post) -> list[str]:
-    parts = [post.id, isolated(post.author_name or post.author), local_time(post.at)]
+    # The identifier stands before the name: names are chosen freely, and another member's can be the same.
+    parts = [post.id, post.author, *([isolated(post.author_name)] if post.author_name else []), local_time(post.at)]
     notes = (
         (post.edited, _("edited")),
         (post.unread, _("unread")),
