@@ -41,6 +41,9 @@ from tertulia_protocol.mls.welcome import (
 from tertulia_protocol.relay_api.records import Position
 from tertulia_protocol.signing import Label, SigningSeed, verify
 
+MAX_EPOCH: Final = 1 << 62
+"""The greatest epoch that a circle is joined in."""
+
 MAX_TREE_BYTES: Final = 4 * 1024 * 1024
 """The largest tree that a joiner fetches; 200 leaves of the hybrid suite take less than 1 MiB."""
 
@@ -182,6 +185,7 @@ def process_reply(reply: JoinReply, tree: bytes, pending: PendingJoin, *, known:
     info = _open_info(welcome, pending.bundle)
     ratchet_tree = parse(RatchetTree, tree)
     group = Group.join(welcome=welcome, bundle=pending.bundle, ratchet_tree=ratchet_tree)
+    check_epoch_number(group)
     charter = check_epoch(group)
     check_min_client(charter)
     check_lineage(charter, pending.preamble)
@@ -216,6 +220,15 @@ def check_suite(welcome: Welcome) -> None:
     """Check that the circle uses the hybrid suite, as all circles do. :raises RuleError: another."""
     if welcome.cipher_suite != HYBRID.id:
         raise RuleError("a circle of another cipher suite", rule="join.suite")
+
+
+def check_epoch_number(group: Group) -> None:
+    """Check that the epoch's number can be kept, with room for more than there will be. :raises RuleError: not.
+
+    A circle that somebody else founded can begin at any; an error of this device's database would reach its others.
+    """
+    if group.epoch > MAX_EPOCH:
+        raise RuleError("an epoch that no circle reaches", rule="join.epoch")
 
 
 def check_lineage(charter: Charter, preamble: InvitePreamble) -> None:

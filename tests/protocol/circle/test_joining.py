@@ -207,6 +207,15 @@ def test_another_tree_is_refused(world: JoinWorld, answer):
     refuse_reply("RFC9420-12.4.3.1", reply.approve(world.ada.member), serialize(other), world)
 
 
+def test_an_epoch_that_no_circle_reaches_is_refused(world: JoinWorld):
+    """SQLite has 63 bits for what MLS gives 64."""
+    group = world.groups["Ada"]
+    context = replace(group.context, epoch=1 << 62)
+    world.groups["Ada"] = replace(group, context=context)
+    reply, tree = world.add()
+    refuse_reply("join.epoch", reply.approve(world.ada.member), tree, world)
+
+
 def test_another_circle_is_refused():
     """The card named another circle than the one that the Welcome leads to."""
     world = JoinWorld()
