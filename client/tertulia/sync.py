@@ -202,6 +202,8 @@ async def follow(runtime: Runtime, circle_id: bytes) -> None:
     pause = RETRY_SECONDS
     while True:
         result = await sync_circle(runtime, circle_id)
+        # Keys that were used up must not stay in the database's log for as long as somebody follows.
+        await runtime.store.checkpoint()
         if result.error is None and result.state in READING:
             try:
                 await read_to_head(runtime, circle_id, wait_s=WAIT_MAX_SECONDS)
