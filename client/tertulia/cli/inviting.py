@@ -32,7 +32,7 @@ request = LazyGroup(
 @options.command("invite", help=_("Make an invitation for one person and print its link. The link is a secret."))
 @options.words("[CIRCLE]")
 @click.option(
-    "--days", type=click.IntRange(1, 365), default=7, show_default=True, metavar="N", help=_("Days it is good.")
+    "--days", type=click.IntRange(1, 28), default=7, show_default=True, metavar="N", help=_("Days it is good.")
 )
 @click.option("--qr", is_flag=True, help=_("Draw the link as a QR code on the terminal too."))
 @options.network
