@@ -128,7 +128,7 @@ class TransportError(TertuliaError):
 
     code = "transport"
     kept = "Everything you wrote is kept on this device."
-    next = "Check the connection; Tertulia tries again by itself."
+    next = "Check the connection. Posts are sent by themselves later; if this was anything else, run it again."
 
 
 class StorageError(TertuliaError):
