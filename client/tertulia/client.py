@@ -201,7 +201,8 @@ class Client:
 
     async def circle_alias(self, circle: str | None, alias: str) -> results.CircleSummary:
         """Call a circle by another name in this profile; nobody else sees it. :raises AliasTakenError: taken."""
-        return await self._runtime.store.run(lambda tx: reading.rename(tx, find_circle(tx, circle), alias))
+        shown = posting.checked_name(alias)
+        return await self._runtime.store.run(lambda tx: reading.rename(tx, find_circle(tx, circle), shown))
 
     # --- Members
 

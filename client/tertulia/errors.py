@@ -264,10 +264,10 @@ class NotAllowedError(UsageError):
 
 
 class NotAcceptedError(UsageError):
-    """The others would not accept this: it is too long, or holds characters that are not allowed there."""
+    """The others would not accept this: it is empty, too long, or holds characters that cannot stand there."""
 
     code = "content.not_accepted"
-    next = "Make it shorter, or write it without special characters, and try again."
+    next = "Change its length, or write it without special characters, and try again."
 
 
 class RemovedFromCircleError(NotAllowedError):

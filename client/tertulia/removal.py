@@ -45,7 +45,7 @@ def plan_removal(_tx: Tx, circle: Circle, *, member_pk: bytes, ban: bool) -> Com
 def check_not_self(circle: Circle, member_pk: bytes) -> None:
     """Check that nobody removes itself: whoever commits stays (V7). :raises NotAllowedError: it is oneself."""
     if member_pk == circle.member_pk:
-        raise NotAllowedError("nobody removes itself: leave instead")
+        raise NotAllowedError("nobody removes itself")
 
 
 def charter_without(charter: Charter, member_pk: bytes, *, ban: bool) -> Charter:

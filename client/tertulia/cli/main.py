@@ -149,11 +149,12 @@ def _tell(output: Output, error: Exception) -> int:
 
 
 def _usage(error: click.ClickException) -> dict[str, str]:
+    context = error.ctx if isinstance(error, click.UsageError) else None
     return {
         "code": UsageError.code,
         "message": error.format_message(),
         "kept": _(UsageError.kept),
-        "next": _("See: {program} --help").format(program=PROGRAM),
+        "next": _("See: {program} --help").format(program=context.command_path if context else PROGRAM),
     }
 
 

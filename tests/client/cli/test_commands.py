@@ -99,6 +99,8 @@ def test_circles_are_listed_shown_and_renamed_in_this_profile(world):
     assert world.badr.do("circle", "alias", "RÉSEAU", "Mon réseau") == "Mon réseau"
     assert world.badr.ask("circle", "show", "mon réseau", "--offline")["name"] == "Réseau"
     assert world.badr.do("circle", "alias", "Réseau") == "Réseau"
+    empty = world.badr.run("circle", "alias", "Réseau", "", "--json")
+    assert (empty.code, empty.error["code"]) == (2, "content.not_accepted")
 
 
 def test_members_are_the_same_for_everybody(world):
