@@ -177,7 +177,7 @@ async def sync_all(runtime: Runtime, *, timeout: float) -> tuple[SyncResult, ...
                     tasks.create_task(one(circle_id))
     except TimeoutError:
         pass
-    except ExceptionGroup as group:
+    except BaseExceptionGroup as group:
         raise group.exceptions[0] from group
     for circle_id in await _circle_ids(runtime):
         if circle_id not in results:

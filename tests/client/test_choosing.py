@@ -14,6 +14,7 @@ from tertulia.errors import (
     EmptyPostError,
     FileNumberMissingError,
     NoCircleError,
+    NotAcceptedError,
     RemovedFromCircleError,
 )
 from tertulia.lookup import check_one_circle, find_attachment, find_circle
@@ -24,7 +25,7 @@ from tertulia.store import circles
 from tertulia.store.circles import CircleRow
 from tertulia_protocol.circle.charter import HistoryMode
 from tertulia_protocol.circle.history import HistoryRange
-from tertulia_protocol.errors import RuleError, UsageError
+from tertulia_protocol.errors import UsageError
 from tests.support.stores import create_store
 
 
@@ -105,7 +106,7 @@ def test_histories_and_names_and_codes_are_read():
         with pytest.raises(UsageError):
             history_range(days)
     assert checked_name("  Amina\n ") == "Amina"
-    with pytest.raises(RuleError):
+    with pytest.raises(NotAcceptedError):
         checked_name("\u200b ")
     with pytest.raises(CodeError) as caught:
         parse_code("tertulia-relay:canary")
