@@ -127,7 +127,7 @@ class TransportError(TertuliaError):
     """The relay cannot be reached or did not answer as it must."""
 
     code = "transport"
-    kept = "Everything you wrote is kept on this device."
+    kept = "Posts are kept on this device. A removal, an approval or an invitation counts only once it is done."
     next = "Check the connection. Posts are sent by themselves later; if this was anything else, run it again."
 
 
